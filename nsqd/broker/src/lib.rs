@@ -1,0 +1,3 @@
+//! What a topic and its channels are.
+
+pub mod storage;

@@ -1,0 +1,133 @@
+//! What a topic asks of the disk, and what it is told.
+//!
+//! The broker never waits for a disk. A topic puts [`Request`]s out (`poll_store`), somebody carries them
+//! out in the order in which they came, and the outcome comes back as [`Event`]s (`handle_store`).
+
+use bytes::Bytes;
+use nsq::wire::name::{ChannelName, TopicName};
+
+/// Where a message stands in its topic's log. Positions only grow; after a crash some may be missing.
+pub type Position = u64;
+
+/// A batch as it is stored: message frames exactly as they go out to consumers, back to back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// The position of the batch's first message; the others follow without a gap.
+    pub first: Position,
+    /// How many messages the batch holds; never zero.
+    pub count: u32,
+    /// The message frames: `count` times size, type, time stamp, attempts, id, body.
+    pub records: Bytes,
+}
+
+/// What is known of a stored batch without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSummary {
+    /// The position of the batch's first message.
+    pub first: Position,
+    /// How many messages it holds.
+    pub count: u32,
+    /// How long its records are, in bytes.
+    pub bytes: u64,
+}
+
+/// One thing to be done on the disk for a topic. The requests of a topic are carried out in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Keep this batch. Answered by [`Event::Appended`] once a crash of the process cannot lose it,
+    /// or by [`Event::AppendFailed`].
+    Append(StoredBatch),
+    /// Bring this batch back to memory. Answered by [`Event::Read`], [`Event::Lost`] or [`Event::ReadFailed`].
+    Read {
+        /// The position of the batch's first message.
+        first: Position,
+    },
+    /// Forget this batch: every channel has finished all its messages. Not answered.
+    Drop {
+        /// The position of the batch's first message.
+        first: Position,
+    },
+    /// Keep this state instead of the one kept before. Not answered.
+    Save(TopicImage),
+    /// Forget the topic, its batches and its state. The last request of a topic. Not answered.
+    Delete,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The batch is on the disk.
+    Appended {
+        /// The position of the batch's first message.
+        first: Position,
+    },
+    /// The batch is not on the disk; it may be asked for again.
+    AppendFailed {
+        /// The position of the batch's first message.
+        first: Position,
+    },
+    /// The batch, as it was appended.
+    Read(StoredBatch),
+    /// The disk could not be read just now; it may be asked for again. This never condemns the data.
+    ReadFailed {
+        /// The position of the batch's first message.
+        first: Position,
+    },
+    /// The batch is damaged and was set aside; its messages are lost.
+    Lost {
+        /// The position of the batch's first message.
+        first: Position,
+    },
+}
+
+/// What a topic is besides the messages in its log: enough to go on after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicImage {
+    /// The topic's name.
+    pub name: TopicName,
+    /// Whether the topic is paused.
+    pub paused: bool,
+    /// The position behind the newest message.
+    pub end: Position,
+    /// The position up to which channels may see messages.
+    pub released: Position,
+    /// The largest message id given so far, as a number.
+    pub last_id: u64,
+    /// Messages that wait in the topic with a delay that has not begun.
+    pub waiting: Vec<WaitingDelay>,
+    /// The channels.
+    pub channels: Vec<ChannelImage>,
+}
+
+/// A deferred message that no channel has seen yet: its delay begins when it is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingDelay {
+    /// Where the message stands.
+    pub position: Position,
+    /// The delay in nanoseconds.
+    pub delay_ns: u64,
+}
+
+/// What a channel is: a cursor, and the messages before it that are not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelImage {
+    /// The channel's name.
+    pub name: ChannelName,
+    /// Whether the channel is paused.
+    pub paused: bool,
+    /// The position of the next message that was never delivered here.
+    pub cursor: Position,
+    /// Messages before the cursor that are not finished, by position.
+    pub unfinished: Vec<Unfinished>,
+}
+
+/// A message that a channel has passed and not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Where the message stands.
+    pub position: Position,
+    /// How often it was delivered on this channel.
+    pub attempts: u16,
+    /// When it is due, in nanoseconds of Unix time; `None`: it is ready.
+    pub due_unix_ns: Option<i64>,
+}

@@ -1,0 +1,3 @@
+//! The NSQ message queue daemon.
+
+pub mod store;

@@ -1,0 +1,63 @@
+//! Where the topics' logs go when they leave memory.
+//!
+//! A [`Log`] is a place that keeps batches and states. It knows numbers, positions and bytes; what they mean
+//! is the broker's business. The thread that owns one is `worker`.
+
+use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
+
+/// Tells one life of a topic from another of the same name: a topic that is deleted and created again
+/// has another number, so that what is left of the first can never be taken for the second's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicNumber(pub u32);
+
+/// A topic as it was found at start.
+#[derive(Debug, Clone)]
+pub struct SavedTopic {
+    /// The topic's number; new topics get larger ones.
+    pub number: TopicNumber,
+    /// The state saved last.
+    pub image: TopicImage,
+    /// The batches that are here, in the order of their positions. After a crash some may be missing, and
+    /// some may lie behind the saved state's end.
+    pub batches: Vec<BatchSummary>,
+}
+
+/// Why the disk did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk refused; it may work later. Never a reason to condemn data.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// What was read is not what was written. It has been set aside.
+    #[error("batch at position {first} of topic number {} is damaged", .topic.0)]
+    Damaged {
+        /// The topic's number.
+        topic: TopicNumber,
+        /// The position of the batch's first message.
+        first: Position,
+    },
+}
+
+/// A place for batches and states. One thread owns it; every call may block on the disk.
+pub trait Log: Send {
+    /// What is here, sorted by number. Called once, before anything else.
+    fn load(&mut self) -> Result<Vec<SavedTopic>, LogError>;
+
+    /// Keeps a batch. It is safe from a crash only after the next [`sync`](Log::sync).
+    fn append(&mut self, topic: TopicNumber, batch: &StoredBatch) -> Result<(), LogError>;
+
+    /// Reads a batch back, checked against its checksum.
+    fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError>;
+
+    /// Forgets a batch. One that is not there is no error.
+    fn drop_batch(&mut self, topic: TopicNumber, first: Position) -> Result<(), LogError>;
+
+    /// Replaces the topic's state.
+    fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError>;
+
+    /// Forgets a topic with all its batches and its state.
+    fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError>;
+
+    /// Makes everything done before safe from a crash.
+    fn sync(&mut self) -> Result<(), LogError>;
+}
