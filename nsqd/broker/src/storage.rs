@@ -16,6 +16,8 @@ pub struct StoredBatch {
     pub first: Position,
     /// How many messages the batch holds; never zero.
     pub count: u32,
+    /// Whether these are deferred messages: no cursor meets them, each is due at its own time.
+    pub aside: bool,
     /// The message frames: `count` times size, type, time stamp, attempts, id, body.
     pub records: Bytes,
 }
@@ -27,6 +29,8 @@ pub struct BatchSummary {
     pub first: Position,
     /// How many messages it holds.
     pub count: u32,
+    /// As [`StoredBatch::aside`].
+    pub aside: bool,
     /// How long its records are, in bytes.
     pub bytes: u64,
 }

@@ -1,0 +1,567 @@
+//! A channel: a cursor over the topic's log, and the few messages that are out of order.
+//!
+//! ```text
+//!              deliver                    finish
+//!   unread  ------------>  in flight  ------------>  (gone)
+//!   (cursor)                |  |  ^
+//!             timeout, REQ 0 |  | REQ, DPUB       deliver
+//!                           v  v  +-----------------------+
+//!                    requeued  deferred                   |
+//!                       |  ^---- due ----+                |
+//!                       +---------------------------------+
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use slab::Slab;
+
+use nsq::wire::message::MessageId;
+use nsq::wire::name::ChannelName;
+
+use crate::batch::{Record, set_attempts};
+use crate::consumer::{Attention, Consumer, ConsumerSettings, ConsumerStats};
+use crate::deferred::Deferred;
+pub use crate::in_flight::AckError;
+use crate::in_flight::{InFlight, NewEntry};
+use crate::log::{Cursor, Found, Held, Log};
+use crate::quantile::LatencyWindow;
+use crate::storage::{ChannelImage, Unfinished};
+use crate::time::Now;
+
+/// How many messages one call to `deliver` looks at, so that a topic's lock is never held for long.
+const DELIVER_SCAN_MAX: u64 = 4096;
+
+/// How many messages one call moves from their deadlines to the queue.
+const EXPIRE_MAX: usize = 4096;
+
+/// How many requeued messages ahead the disk is asked for.
+const REQUEUED_READ_AHEAD: usize = 16;
+
+/// A message that a consumer is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    frame: &'a [u8],
+    /// How often it has been delivered on this channel, this time included.
+    pub attempts: u16,
+}
+
+impl Delivery<'_> {
+    /// Appends the whole message frame, ready to be sent.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(self.frame);
+        if self.attempts != 1 {
+            set_attempts(&mut out[start..], self.attempts);
+        }
+    }
+
+    /// How long the message frame is, in bytes.
+    pub fn frame_bytes(&self) -> usize {
+        self.frame.len()
+    }
+}
+
+/// A channel's figures (spec nsqd-operation.md, §7). Counters are since start.
+#[derive(Debug, Clone)]
+pub struct ChannelStats {
+    /// The channel's name.
+    pub name: ChannelName,
+    /// Messages that wait to be delivered.
+    pub depth: u64,
+    /// How many of them are on the disk.
+    pub backend_depth: u64,
+    /// Messages delivered and not answered, those of consumers that have gone included.
+    pub in_flight: u64,
+    /// Messages that wait for their time.
+    pub deferred: u64,
+    /// Messages received from the topic.
+    pub messages: u64,
+    /// Deliveries of messages that were in memory.
+    pub memory_deliveries: u64,
+    /// Messages given back by consumers.
+    pub requeued: u64,
+    /// Messages whose consumer kept them too long, or went away.
+    pub timed_out: u64,
+    /// Whether the channel is paused.
+    pub paused: bool,
+    /// The consumers, in the order of their keys.
+    pub consumers: Vec<(crate::ConsumerKey, ConsumerStats)>,
+    /// Publish-to-finish times, if they are measured.
+    pub latency: Option<crate::quantile::Histogram>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: ChannelName,
+    pub(crate) paused: bool,
+    pub(crate) cursor: Cursor,
+    requeued: VecDeque<Held>,
+    in_flight: InFlight,
+    deferred: Deferred,
+    pub(crate) consumers: Slab<Consumer>,
+    /// Consumers that wait for messages, longest first. Some may have lost interest.
+    line: VecDeque<u32>,
+    /// Consumers that were woken and have not asked yet.
+    woken: u64,
+    /// Whether the next message is to be a requeued one, if there is one.
+    requeued_turn: bool,
+    /// The ordinal from which on messages count as received here.
+    start_ordinal: u64,
+    deferred_received: u64,
+    memory_deliveries: u64,
+    requeue_count: u64,
+    timeout_count: u64,
+    latency: Option<LatencyWindow>,
+}
+
+/// One call to `deliver`, while it goes on.
+struct Round<'a> {
+    now: Now,
+    /// The ordinal up to which the channel may see messages.
+    released: u64,
+    consumer: u32,
+    /// How many messages may still be given.
+    left: u64,
+    bytes_left: usize,
+    scanned: u64,
+    sink: &'a mut dyn FnMut(Delivery<'_>),
+}
+
+impl Channel {
+    pub(crate) fn new(
+        name: ChannelName,
+        cursor: Cursor,
+        start_ordinal: u64,
+        latency: Option<LatencyWindow>,
+    ) -> Self {
+        Self {
+            name,
+            paused: false,
+            cursor,
+            requeued: VecDeque::new(),
+            in_flight: InFlight::default(),
+            deferred: Deferred::default(),
+            consumers: Slab::new(),
+            line: VecDeque::new(),
+            woken: 0,
+            requeued_turn: true,
+            start_ordinal,
+            deferred_received: 0,
+            memory_deliveries: 0,
+            requeue_count: 0,
+            timeout_count: 0,
+            latency,
+        }
+    }
+
+    // ---- getters -------------------------------------------------------------------------------------
+
+    /// Messages that wait to be delivered, those up to `released` that the cursor has before it included.
+    pub(crate) fn depth(&self, log: &Log, released: u64) -> u64 {
+        released - log.ordinal(self.cursor) + self.requeued.len() as u64
+    }
+
+    pub(crate) fn in_flight_len(&self) -> u64 {
+        self.in_flight.len() as u64
+    }
+
+    /// Messages that were passed and are not finished.
+    pub(crate) fn unfinished_len(&self) -> u64 {
+        (self.in_flight.len() + self.requeued.len() + self.deferred.len()) as u64
+    }
+
+    pub(crate) fn is_at_end(&self, log: &Log) -> bool {
+        log.ordinal(self.cursor) == log.end_ordinal()
+    }
+
+    /// The monotonic moment at which something here is due.
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        [self.in_flight.next_ns(), self.deferred.next_ns()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn stats(&self, log: &Log, released: u64, key: u32, now: Now) -> ChannelStats {
+        let unread = log.ordinal(self.cursor);
+        ChannelStats {
+            name: self.name,
+            depth: self.depth(log, released),
+            backend_depth: log.spilled_ordinal().min(released).saturating_sub(unread),
+            in_flight: self.in_flight_len(),
+            deferred: self.deferred.len() as u64,
+            messages: released - self.start_ordinal.min(released) + self.deferred_received,
+            memory_deliveries: self.memory_deliveries,
+            requeued: self.requeue_count,
+            timed_out: self.timeout_count,
+            paused: self.paused,
+            consumers: (self.consumers.iter())
+                .map(|(number, consumer)| {
+                    let key =
+                        crate::ConsumerKey { channel: key, consumer: number as u32, serial: consumer.serial };
+                    (key, consumer.stats)
+                })
+                .collect(),
+            latency: self.latency.as_ref().map(|window| window.histogram(now.monotonic_ns)),
+        }
+    }
+
+    // ---- consumers -----------------------------------------------------------------------------------
+
+    pub(crate) fn add_consumer(&mut self, serial: u64, settings: ConsumerSettings) -> u32 {
+        self.consumers.insert(Consumer::new(serial, settings)) as u32
+    }
+
+    /// A consumer goes; its messages are ready for others at once, or wait for their time-out.
+    pub(crate) fn remove_consumer(&mut self, consumer: u32, requeue: bool) {
+        let mut gone = self.consumers.remove(consumer as usize);
+        if gone.in_line {
+            self.line.retain(|number| *number != consumer);
+        }
+        if gone.attention == Attention::Woken {
+            self.woken -= 1;
+        }
+        while let Some(key) = gone.owned.first() {
+            if requeue {
+                let entry = self.in_flight.remove(key, Some(&mut gone.owned));
+                self.timeout_count += 1;
+                self.requeued.push_back(entry.held);
+            } else {
+                self.in_flight.disown(key, &mut gone.owned);
+            }
+        }
+    }
+
+    pub(crate) fn set_ready(&mut self, consumer: u32, count: u64) {
+        self.consumers[consumer as usize].stats.ready_count = count;
+    }
+
+    /// Lets consumers that wait know that `ready` messages are there.
+    pub(crate) fn wake(&mut self, ready: u64, mut wake: impl FnMut(u32, u64)) {
+        if self.paused {
+            return;
+        }
+        let mut woken = self.woken;
+        while woken < ready {
+            let Some(number) = self.line.pop_front() else { break };
+            let consumer = &mut self.consumers[number as usize];
+            consumer.in_line = false;
+            if consumer.attention == Attention::Waiting && consumer.credit() > 0 {
+                consumer.attention = Attention::Woken;
+                woken += 1;
+                wake(number, consumer.serial);
+            }
+        }
+        self.woken = woken;
+    }
+
+    /// How much credit there is among those that wait for messages.
+    pub(crate) fn waiting_credit(&self) -> u64 {
+        let waiting = self.consumers.iter().filter(|(_, consumer)| consumer.attention != Attention::Away);
+        waiting.map(|(_, consumer)| consumer.credit()).sum()
+    }
+
+    /// A consumer has credit again without having done anything itself: it may not know to ask.
+    fn wait_again(&mut self, number: u32) {
+        if self.consumers[number as usize].attention == Attention::Away {
+            self.wait(number);
+        }
+    }
+
+    fn wait(&mut self, number: u32) {
+        let consumer = &mut self.consumers[number as usize];
+        consumer.attention = Attention::Waiting;
+        if !consumer.in_line {
+            consumer.in_line = true;
+            self.line.push_back(number);
+        }
+    }
+
+    // ---- delivering ----------------------------------------------------------------------------------
+
+    /// Gives `consumer` what it may have: its share of what is ready, at most about `bytes_max` bytes.
+    /// Returns whether to ask again at once; if not, the consumer is woken when there is something.
+    pub(crate) fn deliver(
+        &mut self,
+        log: &mut Log,
+        released: u64,
+        now: Now,
+        consumer: u32,
+        bytes_max: usize,
+        sink: &mut dyn FnMut(Delivery<'_>),
+    ) -> bool {
+        let asking = &mut self.consumers[consumer as usize];
+        if asking.attention == Attention::Woken {
+            self.woken -= 1;
+        }
+        asking.attention = Attention::Away;
+        let credit = asking.credit();
+        if credit == 0 {
+            return false;
+        }
+        let ready = if self.paused { 0 } else { self.depth(log, released) };
+        // Others that were woken for these messages are about to ask: they get their share.
+        let share = ready.div_ceil(self.woken + 1);
+        let left = credit.min(share);
+        let mut round = Round { now, released, consumer, left, bytes_left: bytes_max, scanned: 0, sink };
+        while round.left > 0 && round.bytes_left > 0 && round.scanned < DELIVER_SCAN_MAX {
+            let taken = if self.requeued_turn {
+                self.take_requeued(log, &mut round) || self.take_unread(log, &mut round)
+            } else {
+                self.take_unread(log, &mut round) || self.take_requeued(log, &mut round)
+            };
+            if !taken {
+                break;
+            }
+            self.requeued_turn = !self.requeued_turn;
+        }
+        let scanned = round.scanned;
+        if scanned == 0 {
+            self.wait(consumer);
+        }
+        scanned > 0
+    }
+
+    /// Takes the longest requeued message. Returns whether there was one that could be taken.
+    fn take_requeued(&mut self, log: &mut Log, round: &mut Round<'_>) -> bool {
+        let Some(held) = self.requeued.front().copied() else { return false };
+        match log.find(held.batch) {
+            Found::Here { records, from_disk } => {
+                self.requeued.pop_front();
+                round.scanned += 1;
+                if !self.hand_over(records.record(held.index), held, from_disk, round) {
+                    log.release(held.batch);
+                }
+            }
+            Found::Lost => {
+                self.requeued.pop_front();
+                round.scanned += 1;
+                log.release(held.batch);
+            }
+            Found::Awaited => {
+                for held in self.requeued.iter().take(REQUEUED_READ_AHEAD) {
+                    log.find(held.batch);
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes messages at the cursor: one if requeued ones wait for their turn, else as many as there are in the
+    /// batch. Returns whether there was one that could be taken.
+    fn take_unread(&mut self, log: &mut Log, round: &mut Round<'_>) -> bool {
+        let mut cursor = self.cursor;
+        let unread = log.unread(&mut cursor);
+        self.cursor = cursor;
+        let Some((first, in_batch)) = unread else { return false };
+        let here = (round.released - log.ordinal(cursor)).min(in_batch.into()) as u32;
+        if here == 0 {
+            return false;
+        }
+        let start = log.index(cursor);
+        let (taken, held) = match log.find(first) {
+            Found::Lost => (here, 0),
+            Found::Awaited => {
+                log.read_ahead(cursor);
+                return false;
+            }
+            Found::Here { records, from_disk } => {
+                let most = if self.requeued.is_empty() { here } else { 1 };
+                let (mut taken, mut held) = (0, 0);
+                while taken < most
+                    && round.left > 0
+                    && round.bytes_left > 0
+                    && round.scanned + u64::from(taken) < DELIVER_SCAN_MAX
+                {
+                    let message = Held { batch: first, index: start + taken, attempts: 0 };
+                    let record = records.record(message.index);
+                    held += u32::from(self.hand_over(record, message, from_disk, round));
+                    taken += 1;
+                }
+                if from_disk {
+                    log.read_ahead(cursor);
+                }
+                (taken, held)
+            }
+        };
+        log.hold(first, held);
+        log.advance(&mut self.cursor, taken);
+        round.scanned += u64::from(taken.max(1));
+        true
+    }
+
+    /// Gives one message to the round's consumer. Returns whether the consumer took it: one that samples does not
+    /// want every message.
+    fn hand_over(&mut self, record: Record<'_>, held: Held, from_disk: bool, round: &mut Round<'_>) -> bool {
+        self.memory_deliveries += u64::from(!from_disk);
+        let consumer = &mut self.consumers[round.consumer as usize];
+        if !consumer.wants_next() {
+            return false;
+        }
+        let held = Held { attempts: held.attempts.wrapping_add(1), ..held };
+        let entry = NewEntry {
+            id: record.id(),
+            held,
+            owner: round.consumer,
+            delivered_ns: round.now.monotonic_ns,
+            timestamp_ns: record.timestamp_ns(),
+            deadline_ns: round.now.after(consumer.settings.msg_timeout),
+        };
+        self.in_flight.insert(entry, &mut consumer.owned);
+        consumer.stats.in_flight += 1;
+        consumer.stats.messages += 1;
+        round.left -= 1;
+        round.bytes_left = round.bytes_left.saturating_sub(record.frame.len());
+        (round.sink)(Delivery { frame: record.frame, attempts: held.attempts });
+        true
+    }
+
+    // ---- answers -------------------------------------------------------------------------------------
+
+    /// The consumer is done with a message. Returns its batch, which is still held.
+    pub(crate) fn finish(&mut self, consumer: u32, id: MessageId, now: Now) -> Result<Held, AckError> {
+        let entry = self.take_answered(consumer, id)?;
+        self.consumers[consumer as usize].stats.finished += 1;
+        if let Some(latency) = &mut self.latency {
+            let age_ns = now.unix_ns.saturating_sub(entry.timestamp_ns).max(0) as u64;
+            latency.record(now.monotonic_ns, age_ns);
+        }
+        Ok(entry.held)
+    }
+
+    /// The consumer gives a message back, for now or for later.
+    pub(crate) fn requeue(
+        &mut self,
+        consumer: u32,
+        id: MessageId,
+        delay: Duration,
+        now: Now,
+    ) -> Result<(), AckError> {
+        let entry = self.take_answered(consumer, id)?;
+        self.consumers[consumer as usize].stats.requeued += 1;
+        self.requeue_count += 1;
+        if delay.is_zero() {
+            self.requeued.push_back(entry.held);
+        } else {
+            self.deferred.insert(now.after(delay), entry.held);
+        }
+        Ok(())
+    }
+
+    /// The consumer needs `timeout` more for a message, but never longer than `timeout_max` since its delivery.
+    pub(crate) fn touch(
+        &mut self,
+        consumer: u32,
+        id: MessageId,
+        timeout: Duration,
+        timeout_max: Duration,
+        now: Now,
+    ) -> Result<(), AckError> {
+        let key = self.in_flight.find(id, consumer)?;
+        let latest = Now { monotonic_ns: self.in_flight.delivered_ns(key), ..now }.after(timeout_max);
+        self.in_flight.set_deadline(key, now.after(timeout).min(latest));
+        Ok(())
+    }
+
+    fn take_answered(&mut self, consumer: u32, id: MessageId) -> Result<crate::in_flight::Entry, AckError> {
+        let key = self.in_flight.find(id, consumer)?;
+        let owner = &mut self.consumers[consumer as usize];
+        owner.stats.in_flight -= 1;
+        Ok(self.in_flight.remove(key, Some(&mut owner.owned)))
+    }
+
+    // ---- time and topic ------------------------------------------------------------------------------
+
+    /// A deferred message arrives from the topic.
+    pub(crate) fn defer(&mut self, due_ns: u64, held: Held) {
+        self.deferred_received += 1;
+        self.deferred.insert(due_ns, held);
+    }
+
+    /// Moves what is due to the requeued messages. Returns whether there was anything.
+    pub(crate) fn expire(&mut self, now: Now) -> bool {
+        let before = self.requeued.len();
+        let most = before + EXPIRE_MAX;
+        while let Some(key) =
+            self.in_flight.timed_out(now.monotonic_ns).filter(|_| self.requeued.len() < most)
+        {
+            let entry = match self.in_flight.owner(key) {
+                Some(number) => {
+                    let owner = &mut self.consumers[number as usize];
+                    owner.stats.in_flight -= 1;
+                    let entry = self.in_flight.remove(key, Some(&mut owner.owned));
+                    self.wait_again(number);
+                    entry
+                }
+                None => self.in_flight.remove(key, None),
+            };
+            self.timeout_count += 1;
+            self.requeued.push_back(entry.held);
+        }
+        while self.requeued.len() < most {
+            let Some(held) = self.deferred.pop_due(now.monotonic_ns) else { break };
+            self.requeued.push_back(held);
+        }
+        self.requeued.len() > before
+    }
+
+    /// Drops everything that waits or is in flight; the reader stands behind it from now on.
+    pub(crate) fn empty(&mut self, log: &mut Log, released: Option<Cursor>) {
+        let held =
+            self.in_flight.clear().into_iter().chain(self.requeued.drain(..)).chain(self.deferred.drain());
+        for held in held {
+            log.release(held.batch);
+        }
+        let numbers: Vec<u32> = self.consumers.iter().map(|(number, _)| number as u32).collect();
+        for number in numbers {
+            let consumer = &mut self.consumers[number as usize];
+            consumer.stats.in_flight = 0;
+            consumer.owned = Default::default();
+            self.wait_again(number);
+        }
+        match released {
+            None => log.skip_to_end(&mut self.cursor),
+            Some(released) => {
+                log.stop_reading(self.cursor);
+                self.cursor = log.read_from(released);
+            }
+        }
+    }
+
+    /// Forgets what is more than an ephemeral channel may keep: the oldest messages.
+    pub(crate) fn trim(&mut self, log: &mut Log, released: u64, messages_max: u64) {
+        let keep = messages_max.max(self.waiting_credit());
+        log.skip_to_ordinal(&mut self.cursor, released.saturating_sub(keep));
+        while self.requeued.len() as u64 > keep {
+            if let Some(oldest) = self.requeued.pop_front() {
+                log.release(oldest.batch);
+            }
+        }
+    }
+
+    // ---- saving and restoring ------------------------------------------------------------------------
+
+    pub(crate) fn image(&self, log: &Log, now: Now) -> ChannelImage {
+        let ready = |held: &Held| Unfinished {
+            position: held.position(),
+            attempts: held.attempts,
+            due_unix_ns: None,
+        };
+        let mut unfinished: Vec<Unfinished> = self.requeued.iter().map(ready).collect();
+        unfinished.extend(self.in_flight.iter().map(|entry| ready(&entry.held)));
+        unfinished.extend(
+            self.deferred
+                .iter()
+                .map(|(due, held)| Unfinished { due_unix_ns: Some(now.to_unix_ns(due)), ..ready(held) }),
+        );
+        unfinished.sort_by_key(|message| message.position);
+        ChannelImage { name: self.name, paused: self.paused, cursor: log.position(self.cursor), unfinished }
+    }
+
+    /// Takes up a message that was not finished before a restart; the log holds it already.
+    pub(crate) fn restore(&mut self, held: Held, due_unix_ns: Option<i64>, now: Now) {
+        match due_unix_ns {
+            None => self.requeued.push_back(held),
+            Some(due) => self.deferred.insert(now.from_unix_ns(due), held),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A topic from what the disk kept of it.
+
+use crate::log::Held;
+use crate::storage::{BatchSummary, Position, TopicImage};
+use crate::time::Now;
+use crate::topic::{Topic, TopicSettings};
+
+impl Topic {
+    /// The topic as it was when `image` was saved, with the batches that are on the disk now.
+    ///
+    /// After a clean stop they fit. After a crash, batches may be missing (what was only in memory) and batches may be
+    /// there that the image does not know: nothing of those is lost, and what they hold may come again.
+    pub fn restore(settings: TopicSettings, now: Now, image: &TopicImage, batches: &[BatchSummary]) -> Self {
+        let mut topic = Topic::new(settings);
+        for batch in batches {
+            topic.log.restore(*batch);
+        }
+        topic.log.restore_end(image.end);
+        topic.restore_ids(image.last_id);
+        topic.restore_paused(image.paused);
+        topic.restore_backlog(image.released);
+        for waiting in &image.waiting {
+            if let Some(held) = find(batches, waiting.position, 0) {
+                topic.log.hold(held.batch, 1);
+                topic.restore_waiting(held, waiting.delay_ns);
+            }
+        }
+        let unknown = batches.iter().filter(|batch| batch.aside && batch.first >= image.end);
+        for channel in &image.channels {
+            let cursor = topic.log.read_from_position(channel.cursor.min(image.released));
+            let start = topic.log_ordinal_released();
+            let key = topic.insert_channel(now, channel.name, cursor, start);
+            topic.channel_mut(key).paused = channel.paused;
+            for message in &channel.unfinished {
+                if let Some(held) = find(batches, message.position, message.attempts) {
+                    topic.log.hold(held.batch, 1);
+                    topic.channel_mut(key).restore(held, message.due_unix_ns, now);
+                }
+            }
+            // Deferred messages whose delay no image knows: they come at once rather than never.
+            for batch in unknown.clone() {
+                topic.log.hold(batch.first, batch.count);
+                for index in 0..batch.count {
+                    let held = Held { batch: batch.first, index, attempts: 0 };
+                    topic.channel_mut(key).restore(held, None, now);
+                }
+            }
+        }
+        topic.hold_or_release(now);
+        topic.log.forget_unneeded();
+        topic.restored(now);
+        topic
+    }
+}
+
+/// Where the message at `position` is, if its batch is there.
+fn find(batches: &[BatchSummary], position: Position, attempts: u16) -> Option<Held> {
+    let after = batches.partition_point(|batch| batch.first <= position);
+    let batch = batches.get(after.checked_sub(1)?)?;
+    let index = u32::try_from(position - batch.first).ok().filter(|index| *index < batch.count)?;
+    Some(Held { batch: batch.first, index, attempts })
+}
