@@ -244,10 +244,13 @@ impl Channel {
             let Some(number) = self.line.pop_front() else { break };
             let consumer = &mut self.consumers[number as usize];
             consumer.in_line = false;
-            if consumer.attention == Attention::Waiting && consumer.credit() > 0 {
-                consumer.attention = Attention::Woken;
-                woken += 1;
-                wake(number, consumer.serial);
+            if consumer.attention == Attention::Waiting {
+                consumer.attention = Attention::Away;
+                if consumer.credit() > 0 {
+                    consumer.attention = Attention::Woken;
+                    woken += 1;
+                    wake(number, consumer.serial);
+                }
             }
         }
         self.woken = woken;
@@ -261,7 +264,8 @@ impl Channel {
 
     /// A consumer has credit again without having done anything itself: it may not know to ask.
     fn wait_again(&mut self, number: u32) {
-        if self.consumers[number as usize].attention == Attention::Away {
+        let consumer = &self.consumers[number as usize];
+        if consumer.attention == Attention::Away && consumer.credit() > 0 {
             self.wait(number);
         }
     }
@@ -502,6 +506,11 @@ impl Channel {
             self.requeued.push_back(held);
         }
         self.requeued.len() > before
+    }
+
+    /// Leaves the batch whose end the cursor stands at, now that nothing will be added to it.
+    pub(crate) fn pass_read_batch(&mut self, log: &mut Log) {
+        log.unread(&mut self.cursor);
     }
 
     /// Drops everything that waits or is in flight; the reader stands behind it from now on.

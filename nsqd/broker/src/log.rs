@@ -496,19 +496,16 @@ impl Log {
         }
     }
 
-    /// Whether the newest batch is open and none of its messages is held: if every reader is at the end
-    /// it can go.
-    pub(crate) fn has_idle_open_batch(&self) -> bool {
-        let open = self.queue.back().and_then(|last| self.batches.get(last));
-        open.is_some_and(|open| open.is_open() && open.held == 0)
+    /// Whether the newest batch stays only for readers: if all of them are at the end it can go.
+    pub(crate) fn has_idle_last_batch(&self) -> bool {
+        self.queue.back().and_then(|last| self.batches.get(last)).is_some_and(|last| last.held == 0)
     }
 
-    /// Lets the open batch go, which every reader has read.
-    pub(crate) fn retire_open_batch(&mut self) {
-        let open = self.queue.back().and_then(|last| self.batches.get_mut(last));
-        if let Some(open) = open.filter(|open| open.is_open()) {
-            open.unread_by = 0;
-            if let Some(records) = &mut open.records {
+    /// Lets the newest batch go, which every reader has read.
+    pub(crate) fn retire_last_batch(&mut self) {
+        if let Some(last) = self.queue.back().and_then(|last| self.batches.get_mut(last)) {
+            last.unread_by = 0;
+            if let Some(records) = &mut last.records {
                 records.close();
             }
             self.pop_read();

@@ -403,6 +403,9 @@ impl Topic {
         match self.backlog {
             None if should_hold => {
                 self.log.close_open_batch();
+                for (_, channel) in &mut self.channels {
+                    channel.pass_read_batch(&mut self.log);
+                }
                 self.backlog = Some(self.log.read_from_end());
             }
             Some(backlog) if !should_hold => {
@@ -496,8 +499,8 @@ impl Topic {
         let channel = self.channel_of(consumer).ok_or(AckError::NotInFlight)?;
         let held = channel.finish(consumer.consumer, id, now)?;
         self.log.release(held.batch);
-        if self.log.has_idle_open_batch() && self.is_all_read() {
-            self.log.retire_open_batch();
+        if self.log.has_idle_last_batch() && self.is_all_read() {
+            self.log.retire_last_batch();
         }
         self.changed(now);
         Ok(())

@@ -89,7 +89,7 @@ fn apply(world: &mut World, op: Op) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_topic_is_what_the_naive_model_says(

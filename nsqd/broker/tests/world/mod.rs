@@ -549,6 +549,9 @@ impl World {
     pub fn drain(&mut self) {
         self.mood = DiskMood::Works;
         self.pause_topic(false);
+        self.disk_idle();
+        // A disk that refused is asked again after a second.
+        self.advance(1_001);
         let names: Vec<String> = self.channels.keys().cloned().collect();
         for name in names {
             self.pause_channel(&name, false);
