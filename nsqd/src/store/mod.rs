@@ -1,9 +1,17 @@
 //! Where the topics' logs go when they leave memory.
 //!
 //! A [`Log`] is a place that keeps batches and states. It knows numbers, positions and bytes; what they mean
-//! is the broker's business. The thread that owns one is `worker`.
+//! is the broker's business. [`worker`] is the thread that owns one and carries out what the topics ask.
+//! [`sled`] keeps the spill of the memory level on a disk; [`memory`] and [`faulty`] are for tests.
 
 use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
+
+pub mod faulty;
+pub mod memory;
+pub mod sled;
+#[cfg(test)]
+mod suite;
+pub mod worker;
 
 /// Tells one life of a topic from another of the same name: a topic that is deleted and created again
 /// has another number, so that what is left of the first can never be taken for the second's.
@@ -11,7 +19,7 @@ use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
 pub struct TopicNumber(pub u32);
 
 /// A topic as it was found at start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedTopic {
     /// The topic's number; new topics get larger ones.
     pub number: TopicNumber,
@@ -20,6 +28,17 @@ pub struct SavedTopic {
     /// The batches that are here, in the order of their positions. After a crash some may be missing, and
     /// some may lie behind the saved state's end.
     pub batches: Vec<BatchSummary>,
+}
+
+/// What a log could not keep whole, since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Batches whose bytes were not what was written. They were set aside.
+    pub batches: u64,
+    /// Saved states that could not be read.
+    pub images: u64,
+    /// Whole databases that would not open. They were set aside.
+    pub databases: u64,
 }
 
 /// Why the disk did not do what was asked.
@@ -39,14 +58,19 @@ pub enum LogError {
 }
 
 /// A place for batches and states. One thread owns it; every call may block on the disk.
+///
+/// A topic is saved before its first batch is appended: the saved state holds its name.
 pub trait Log: Send {
     /// What is here, sorted by number. Called once, before anything else.
     fn load(&mut self) -> Result<Vec<SavedTopic>, LogError>;
 
     /// Keeps a batch. It is safe from a crash only after the next [`sync`](Log::sync).
+    ///
+    /// A batch that is here already is replaced.
     fn append(&mut self, topic: TopicNumber, batch: &StoredBatch) -> Result<(), LogError>;
 
-    /// Reads a batch back, checked against its checksum.
+    /// Reads a batch back, checked against its checksum. One that is not there is
+    /// [`Damaged`](LogError::Damaged): its messages are lost.
     fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError>;
 
     /// Forgets a batch. One that is not there is no error.
@@ -59,5 +83,13 @@ pub trait Log: Send {
     fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError>;
 
     /// Makes everything done before safe from a crash.
+    ///
+    /// An error means that any write since the last successful sync may be lost, also one that was
+    /// answered with `Ok`.
     fn sync(&mut self) -> Result<(), LogError>;
+
+    /// What was found damaged since the log was opened.
+    fn damage(&self) -> Damage {
+        Damage::default()
+    }
 }

@@ -1,0 +1,325 @@
+//! One open sled database: what is kept where, in terms of keys and values.
+//!
+//! sled panics where it finds its own files in disorder, and does not say which of its errors condemn data
+//! and which only tell that the disk refused. Both are settled here: every call goes through [`guarded`],
+//! and what fails is a [`Fault`].
+
+use std::io;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use nsqd_broker::storage::{Position, StoredBatch, TopicImage};
+
+use super::image;
+use super::record::{self, BatchEntry, PART_BYTES_MAX, TopicEntry};
+use crate::store::TopicNumber;
+
+/// The size of the pieces in which sled writes. Values above a quarter of it go to files of their own,
+/// which sled never deletes; a leaf of its tree is one value and can hold 17 of our parts (272 KiB).
+pub(super) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// What sled should keep in memory. It keeps several times as much (see `docs/decisions`).
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Why a database did not do what was asked.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The disk refused. Says nothing about what is stored.
+    Disk(io::Error),
+    /// What is stored cannot be read.
+    Corrupt(String),
+}
+
+impl From<sled::Error> for Fault {
+    fn from(error: sled::Error) -> Self {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        match error {
+            // These kinds are about what was found in the file; no working disk answers so.
+            sled::Error::Io(error) if matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
+                Fault::Corrupt(error.to_string())
+            }
+            sled::Error::Io(error) => Fault::Disk(error),
+            other => Fault::Corrupt(other.to_string()),
+        }
+    }
+}
+
+/// What became of a batch that was looked for.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// As it was appended.
+    Whole(StoredBatch),
+    /// Not here.
+    Nothing,
+    /// Not as it was appended. What is left of it.
+    Damaged(Vec<u8>),
+}
+
+/// The trees of a database; `record` says what is in them.
+pub(super) struct Database {
+    db: sled::Db,
+    pub(super) parts: sled::Tree,
+    pub(super) batches: sled::Tree,
+    pub(super) topics: sled::Tree,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Opens what [`create`](Database::create) made in `path`.
+    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+        let database = Self::open_files(path)?;
+        // sled takes a file it cannot make sense of for an empty one, and says nothing.
+        match guarded(|| database.db.get(FORMAT_KEY))? {
+            Some(format) if *format == *FORMAT => Ok(database),
+            Some(format) => Err(Fault::Corrupt(format!("format {}", format.escape_ascii()))),
+            None => Err(Fault::Corrupt("nothing of it can be read".to_owned())),
+        }
+    }
+
+    /// Makes a new database in `path`, or goes on with making it.
+    pub(super) fn create(path: &Path) -> Result<Self, Fault> {
+        let database = Self::open_files(path)?;
+        guarded(|| database.db.insert(FORMAT_KEY, FORMAT))?;
+        database.flush()?;
+        Ok(database)
+    }
+
+    fn open_files(path: &Path) -> Result<Self, Fault> {
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .segment_size(SEGMENT_BYTES)
+            .mode(sled::Mode::HighThroughput)
+            .flush_every_ms(None);
+        let open = || {
+            let db = config.open()?;
+            Ok(Self {
+                parts: db.open_tree("parts")?,
+                batches: db.open_tree("batches")?,
+                topics: db.open_tree("topics")?,
+                path: path.to_owned(),
+                db,
+            })
+        };
+        for _ in 0..LOCK_ATTEMPTS_MAX {
+            match guarded(open) {
+                // Threads of sled's own hold the file for a moment after the database was dropped, and
+                // nothing tells when they have let go. Other daemons are kept out before we come here.
+                Err(Fault::Disk(error)) if is_locked(&error) => std::thread::park_timeout(LOCK_RETRY_INTERVAL),
+                // A panic while opening means that the files are in disorder.
+                Err(Fault::Disk(error)) if is_panic(&error) => return Err(Fault::Corrupt(error.to_string())),
+                outcome => return outcome,
+            }
+        }
+        guarded(open)
+    }
+
+    /// Writes a batch; the entry of the one that was at its place before, if any.
+    pub(super) fn append(&self, topic: TopicNumber, batch: &StoredBatch) -> Result<Option<BatchEntry>, Fault> {
+        let key = record::batch_key(topic, batch.first);
+        let entry = BatchEntry::of(batch);
+        for (number, part) in (0..).zip(record::cut(&batch.records)) {
+            guarded(|| self.parts.insert(record::part_key(key, number), part))?;
+        }
+        let replaced = guarded(|| self.batches.insert(key, entry.encode(&key)))?;
+        let replaced = replaced.and_then(|value| BatchEntry::decode(&key, &value));
+        self.remove_parts(key, entry.parts..replaced.map_or(entry.parts, |old| old.parts))?;
+        Ok(replaced)
+    }
+
+    pub(super) fn read(&self, topic: TopicNumber, first: Position) -> Result<Found, Fault> {
+        let key = record::batch_key(topic, first);
+        let Some(value) = guarded(|| self.batches.get(key))? else {
+            return Ok(Found::Nothing);
+        };
+        let Some(entry) = BatchEntry::decode(&key, &value) else {
+            return Ok(Found::Damaged(self.rest_of(key)));
+        };
+        let Some(records) = self.records(key, &entry)? else {
+            return Ok(Found::Damaged(self.rest_of(key)));
+        };
+        Ok(Found::Whole(StoredBatch { first, count: entry.count, records }))
+    }
+
+    /// Forgets a batch; its entry, if it was there.
+    pub(super) fn remove(&self, topic: TopicNumber, first: Position) -> Result<Option<BatchEntry>, Fault> {
+        let key = record::batch_key(topic, first);
+        let Some(value) = guarded(|| self.batches.remove(key))? else {
+            return Ok(None);
+        };
+        let entry = BatchEntry::decode(&key, &value);
+        match entry {
+            Some(entry) => self.remove_parts(key, 0..entry.parts)?,
+            None => self.remove_all(&self.parts, &key)?,
+        }
+        Ok(entry)
+    }
+
+    /// The batches of `topic`, or of all topics, in order. `None` stands for a damaged entry.
+    pub(super) fn entries(
+        &self,
+        topic: Option<TopicNumber>,
+    ) -> Result<Vec<(TopicNumber, Position, Option<BatchEntry>)>, Fault> {
+        let prefix = topic.map_or_else(Vec::new, |topic| record::topic_key(topic).to_vec());
+        guarded(|| {
+            let mut entries = Vec::new();
+            for item in self.batches.scan_prefix(prefix) {
+                let (key, value) = item?;
+                if let Some((topic, first)) = record::parse_batch_key(&key) {
+                    entries.push((topic, first, BatchEntry::decode(&key, &value)));
+                }
+            }
+            Ok(entries)
+        })
+    }
+
+    /// Replaces a topic's state, in one step.
+    pub(super) fn save(&self, topic: TopicNumber, image: &TopicImage) -> Result<(), Fault> {
+        let key = record::topic_key(topic);
+        let entry = TopicEntry { name: image.name, end: image.end, last_id: image.last_id };
+        let state = record::seal(&key, image::encode(image));
+        let mut changes = sled::Batch::default();
+        changes.insert(&key, entry.encode(&key));
+        let mut chunks = 0;
+        for chunk in record::cut(&state) {
+            changes.insert(&record::chunk_key(topic, chunks), chunk);
+            chunks += 1;
+        }
+        guarded(|| {
+            while self.topics.contains_key(record::chunk_key(topic, chunks))? {
+                changes.remove(&record::chunk_key(topic, chunks));
+                chunks += 1;
+            }
+            self.topics.apply_batch(changes)
+        })
+    }
+
+    /// The numbers of the topics that were saved, in order.
+    pub(super) fn topics(&self) -> Result<Vec<TopicNumber>, Fault> {
+        guarded(|| {
+            let mut topics = Vec::new();
+            for key in self.topics.iter().keys() {
+                topics.extend(record::parse_topic_key(&key?));
+            }
+            topics.dedup();
+            Ok(topics)
+        })
+    }
+
+    /// The name and so on of a topic, and its state. Each is `None` where it is damaged.
+    pub(super) fn topic(&self, topic: TopicNumber) -> Result<(Option<TopicEntry>, Option<TopicImage>), Fault> {
+        let key = record::topic_key(topic);
+        guarded(|| {
+            let mut entry = None;
+            let mut state = Vec::new();
+            for item in self.topics.scan_prefix(key) {
+                let (found, value) = item?;
+                if *found == key {
+                    entry = TopicEntry::decode(&key, &value);
+                } else {
+                    state.extend_from_slice(&value);
+                }
+            }
+            Ok((entry, record::unseal(&key, &state).and_then(image::decode)))
+        })
+    }
+
+    /// Forgets a topic's name and state, not its batches.
+    pub(super) fn remove_topic(&self, topic: TopicNumber) -> Result<(), Fault> {
+        self.remove_all(&self.topics, &record::topic_key(topic))
+    }
+
+    /// Hands everything to the operating system and asks it to begin writing.
+    pub(super) fn flush(&self) -> Result<(), Fault> {
+        guarded(|| self.db.flush()).map(drop)
+    }
+
+    /// Waits until everything is on the disk itself.
+    pub(super) fn flush_to_disk(&self) -> Result<(), Fault> {
+        self.flush()?;
+        std::fs::File::open(self.path.join("db")).and_then(|file| file.sync_all()).map_err(Fault::Disk)
+    }
+
+    pub(super) fn bytes_on_disk(&self) -> Result<u64, Fault> {
+        guarded(|| self.db.size_on_disk())
+    }
+
+    /// Closes the database. sled writes when it is dropped, and panics where it cannot.
+    pub(super) fn close(self) {
+        if guarded(|| Ok(drop(self))).is_err() {
+            tracing::warn!("the store did not close in order");
+        }
+    }
+
+    /// What `entry` stands for; `None` where it is not what was written.
+    fn records(&self, key: [u8; 12], entry: &BatchEntry) -> Result<Option<Bytes>, Fault> {
+        if entry.bytes > u64::from(entry.parts) * PART_BYTES_MAX as u64 {
+            return Ok(None);
+        }
+        let mut records = Vec::with_capacity(entry.bytes as usize);
+        for number in 0..entry.parts {
+            match guarded(|| self.parts.get(record::part_key(key, number))) {
+                Ok(Some(part)) => records.extend_from_slice(&part),
+                Ok(None) | Err(Fault::Corrupt(_)) => return Ok(None),
+                Err(disk) => return Err(disk),
+            }
+        }
+        let whole = records.len() as u64 == entry.bytes && crc32fast::hash(&records) == entry.checksum;
+        Ok(whole.then(|| records.into()))
+    }
+
+    /// The parts of a batch as far as they can be read.
+    fn rest_of(&self, key: [u8; 12]) -> Vec<u8> {
+        guarded(|| Ok(self.parts.scan_prefix(key).values().map_while(Result::ok).flat_map(|part| part.to_vec()).collect()))
+            .unwrap_or_default()
+    }
+
+    fn remove_parts(&self, key: [u8; 12], parts: Range<u32>) -> Result<(), Fault> {
+        for number in parts {
+            guarded(|| self.parts.remove(record::part_key(key, number)))?;
+        }
+        Ok(())
+    }
+
+    fn remove_all(&self, tree: &sled::Tree, prefix: &[u8]) -> Result<(), Fault> {
+        guarded(|| {
+            for key in tree.scan_prefix(prefix).keys() {
+                tree.remove(key?)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+const FORMAT_KEY: &str = "format";
+const FORMAT: &[u8] = b"1";
+
+const LOCK_ATTEMPTS_MAX: u32 = 200;
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+fn is_locked(error: &io::Error) -> bool {
+    error.to_string().starts_with("could not acquire lock")
+}
+
+/// Calls sled. A panic inside it is an error of the disk: it does not tell that anything stored is bad.
+fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(outcome) => outcome.map_err(Fault::from),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text");
+            Err(Fault::Disk(io::Error::other(Panic(text.to_owned()))))
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the database panicked: {0}")]
+struct Panic(String);
+
+fn is_panic(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Panic>())
+}

@@ -1,0 +1,239 @@
+use nsq::wire::name::ChannelName;
+use nsqd_broker::storage::ChannelImage;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::suite::{ONE, TWO, batch, image, log_suite};
+
+log_suite!({
+    let home = tempfile::tempdir().unwrap();
+    move || Box::new(open(&home)) as Box<dyn Log>
+});
+
+fn open(home: &TempDir) -> SledLog {
+    SledLog::open(&home.path().join("spill")).unwrap()
+}
+
+/// The names in the log's directory that `matches` holds for.
+fn files(home: &TempDir, matches: impl Fn(&str) -> bool) -> Vec<String> {
+    let entries = fs::read_dir(home.path().join("spill")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| matches(name)).collect();
+    names.sort();
+    names
+}
+
+fn is_bad(name: &str) -> bool {
+    name.ends_with(".bad")
+}
+
+/// A log with topic ONE, named `t`, and batches of 40,000 bytes at 0 to 3.
+fn log_with_batches(home: &TempDir) -> SledLog {
+    let mut log = open(home);
+    log.load().unwrap();
+    let channels =
+        vec![ChannelImage { name: ChannelName::parse("c").unwrap(), paused: false, cursor: 2, unfinished: vec![] }];
+    log.save(ONE, &TopicImage { end: 4, released: 4, last_id: 77, channels, ..image("t") }).unwrap();
+    for first in 0..4 {
+        log.append(ONE, &batch(first, 1, 40_000)).unwrap();
+    }
+    log.sync().unwrap();
+    log
+}
+
+/// Changes one byte in the middle of a value.
+fn damage(tree: &sled::Tree, key: &[u8]) {
+    let mut value = tree.get(key).unwrap().unwrap().to_vec();
+    let middle = value.len() / 2;
+    value[middle] ^= 1;
+    tree.insert(key, value).unwrap();
+}
+
+fn assert_lost(log: &mut SledLog, first: Position) {
+    assert!(matches!(log.read(ONE, first), Err(LogError::Damaged { topic: ONE, first: f }) if f == first));
+}
+
+fn assert_whole(log: &mut SledLog, firsts: &[Position]) {
+    for &first in firsts {
+        assert_eq!(log.read(ONE, first).unwrap(), batch(first, 1, 40_000));
+    }
+}
+
+#[test]
+fn a_damaged_batch_is_set_aside_and_the_others_are_delivered() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    damage(&log.database().unwrap().parts, &record::part_key(record::batch_key(ONE, 1), 2));
+    drop(log);
+    let mut log = open(&home);
+    assert_eq!(log.load().unwrap()[0].batches.len(), 4);
+    assert_lost(&mut log, 1);
+    assert_whole(&mut log, &[0, 2, 3]);
+    assert_eq!(log.damage(), Damage { batches: 1, ..Damage::default() });
+    assert_eq!(files(&home, is_bad), ["batch-1-1.bad"]);
+    assert_eq!(fs::metadata(home.path().join("spill/batch-1-1.bad")).unwrap().len(), 40_000);
+    log.sync().unwrap();
+    drop(log);
+    assert_eq!(open(&home).load().unwrap()[0].batches.len(), 3);
+}
+
+#[test]
+fn a_batch_with_a_missing_part_is_set_aside() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    log.database().unwrap().parts.remove(record::part_key(record::batch_key(ONE, 3), 0)).unwrap();
+    assert_lost(&mut log, 3);
+    assert_whole(&mut log, &[0, 1, 2]);
+    assert_eq!(log.damage().batches, 1);
+}
+
+#[test]
+fn a_batch_whose_entry_is_damaged_is_set_aside_when_the_log_is_loaded() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    damage(&log.database().unwrap().batches, &record::batch_key(ONE, 0));
+    drop(log);
+    let mut log = open(&home);
+    let firsts: Vec<_> = log.load().unwrap()[0].batches.iter().map(|batch| batch.first).collect();
+    assert_eq!(firsts, [1, 2, 3]);
+    assert_whole(&mut log, &firsts);
+    assert_eq!((log.damage().batches, files(&home, is_bad)), (1, vec!["batch-1-0.bad".to_owned()]));
+}
+
+#[test]
+fn a_topic_whose_state_is_damaged_comes_back_with_its_batches() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    damage(&log.database().unwrap().topics, &record::chunk_key(ONE, 0));
+    drop(log);
+    let mut log = open(&home);
+    let topics = log.load().unwrap();
+    assert_eq!(topics[0].image, TopicImage { end: 4, released: 0, last_id: 77, ..image("t") });
+    assert_eq!(topics[0].batches.len(), 4);
+    assert_eq!(log.damage(), Damage { images: 1, ..Damage::default() });
+}
+
+#[test]
+fn the_batches_of_a_topic_whose_name_is_lost_are_set_aside() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    log.save(TWO, &image("other")).unwrap();
+    damage(&log.database().unwrap().topics, &record::chunk_key(ONE, 0));
+    damage(&log.database().unwrap().topics, &record::topic_key(ONE));
+    drop(log);
+    let mut log = open(&home);
+    let topics = log.load().unwrap();
+    assert_eq!((topics.len(), topics[0].number), (1, TWO));
+    assert_eq!(log.damage(), Damage { batches: 4, images: 1, databases: 0 });
+    assert_eq!(files(&home, is_bad).len(), 4);
+}
+
+#[test]
+fn a_database_that_will_not_open_is_set_aside_and_a_new_one_begun() {
+    for file in ["db", "conf"] {
+        let home = tempfile::tempdir().unwrap();
+        drop(log_with_batches(&home));
+        let path = home.path().join("spill/epoch-0").join(file);
+        let garbage = fs::read(&path).unwrap().iter().map(|byte| byte ^ 0x55).collect::<Vec<_>>();
+        fs::write(&path, garbage).unwrap();
+        let mut log = open(&home);
+        assert_eq!(log.load().unwrap(), [], "{file}");
+        assert_eq!((log.set_aside(), files(&home, is_bad).len()), (1, 1), "{file}");
+        log.save(ONE, &image("t")).unwrap();
+        log.append(ONE, &batch(0, 1, 40_000)).unwrap();
+        log.sync().unwrap();
+        drop(log);
+        let mut log = open(&home);
+        assert_eq!((log.load().unwrap().len(), log.set_aside()), (1, 0), "{file}");
+        assert_whole(&mut log, &[0]);
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_to_open_the_database_condemns_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    drop(log_with_batches(&home));
+    let db = home.path().join("spill/epoch-0/db");
+    fs::rename(&db, home.path().join("away")).unwrap();
+    fs::create_dir(&db).unwrap();
+    assert!(matches!(SledLog::open(&home.path().join("spill")), Err(LogError::Io(_))));
+    fs::remove_dir(&db).unwrap();
+    fs::rename(home.path().join("away"), &db).unwrap();
+    let mut log = open(&home);
+    assert_eq!((log.load().unwrap()[0].batches.len(), files(&home, is_bad).len()), (4, 0));
+}
+
+#[test]
+fn after_a_failed_write_the_sync_tells_and_the_next_writes_work() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    log.append(ONE, &batch(4, 1, 40_000)).unwrap();
+    log.written::<()>(Err(Fault::Disk(io::Error::other("full")))).unwrap_err();
+    assert_whole(&mut log, &[0, 1]);
+    log.append(ONE, &batch(5, 1, 40_000)).unwrap();
+    assert!(log.sync().is_err(), "the batch at 4 may be lost");
+    log.append(ONE, &batch(4, 1, 40_000)).unwrap();
+    log.append(ONE, &batch(5, 1, 40_000)).unwrap();
+    log.sync().unwrap();
+    assert_whole(&mut log, &[0, 1, 2, 3, 4, 5]);
+}
+
+/// Writes and drops `bytes` bytes of batches.
+fn churn(log: &mut SledLog, bytes: u64) {
+    let count = bytes / 40_000;
+    for first in 1000..1000 + count {
+        log.append(ONE, &batch(first, 1, 40_000)).unwrap();
+    }
+    log.sync().unwrap();
+    for first in 1000..1000 + count {
+        log.drop_batch(ONE, first).unwrap();
+    }
+    log.sync().unwrap();
+}
+
+fn bytes_below(path: &Path) -> u64 {
+    if path.is_file() {
+        return fs::metadata(path).unwrap().len();
+    }
+    fs::read_dir(path).unwrap().map(|entry| bytes_below(&entry.unwrap().path())).sum()
+}
+
+#[test]
+fn a_database_that_is_mostly_dead_is_left_and_what_lives_is_carried_over() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    churn(&mut log, 200_000_000);
+    assert_eq!(files(&home, |_| true), ["epoch-1"]);
+    let bytes = bytes_below(home.path());
+    assert!(bytes < 10_000_000, "{bytes} bytes are left");
+    assert_whole(&mut log, &[0, 1, 2, 3]);
+    drop(log);
+    let mut log = open(&home);
+    let topics = log.load().unwrap();
+    assert_eq!((topics[0].image.last_id, topics[0].batches.len(), log.live_bytes), (77, 4, 160_000));
+    assert_whole(&mut log, &[0, 1, 2, 3]);
+}
+
+#[test]
+fn a_crash_before_an_epoch_is_complete_leaves_the_old_one_in_use() {
+    let home = tempfile::tempdir().unwrap();
+    let log = log_with_batches(&home);
+    let fresh = Database::create(&log.epochs.path(1)).unwrap();
+    fresh.save(ONE, &image("t")).unwrap();
+    fresh.close();
+    drop(log);
+    let mut log = open(&home);
+    assert_eq!((log.load().unwrap()[0].batches.len(), files(&home, |_| true)), (4, vec!["epoch-0".to_owned()]));
+    assert_whole(&mut log, &[0, 1, 2, 3]);
+}
+
+#[test]
+fn a_crash_before_the_old_epoch_is_removed_leaves_the_new_one_in_use() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    log.carry_over(1).unwrap().close();
+    drop(log);
+    let mut log = open(&home);
+    assert_eq!((log.load().unwrap()[0].batches.len(), files(&home, |_| true)), (4, vec!["epoch-1".to_owned()]));
+    assert_whole(&mut log, &[0, 1, 2, 3]);
+}

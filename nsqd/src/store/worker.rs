@@ -1,0 +1,243 @@
+//! The thread that owns the disk.
+//!
+//! Topics [`submit`](Store::submit) what they want done and go on. The thread takes all that waits as one
+//! [`group`], carries it out in order, syncs once and tells the topics. Reads do not wait for the group.
+//!
+//! - [`queue`]: what waits; the only thing shared with the topics.
+//! - [`group`]: what of a group needs doing, and what became of it.
+//!
+//! What fails is never tried again here for a batch: the topic still has it and asks again. A state, a
+//! removal or a deletion that fails is nobody else's to remember: it goes into the next group.
+
+mod group;
+mod queue;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use nsqd_broker::storage::{Event, Position, Request};
+
+use self::group::Outcome;
+use self::queue::{Queue, Work};
+use super::{Damage, Log, LogError, TopicNumber};
+
+/// How a [`Store`] is run.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreOptions {
+    /// How many bytes of batches may wait to be written before [`Store::has_room`] says no.
+    pub pending_bytes_max: usize,
+    /// How many bytes of batches are written between two syncs.
+    pub group_bytes_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { pending_bytes_max: 32 * 1024 * 1024, group_bytes_max: 4 * 1024 * 1024 }
+    }
+}
+
+/// A handle to the thread that owns a [`Log`]. Cloning it is cheap; when the last one is gone the thread
+/// does what waits and ends.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    /// Taken by the one who waits for the thread's end.
+    thread: Mutex<Option<JoinHandle<Result<(), LogError>>>>,
+}
+
+struct Shared {
+    queue: Queue,
+    /// What became of the last write. Locked to set or to copy it.
+    health: Mutex<Result<(), String>>,
+    damaged_batches: AtomicU64,
+    damaged_images: AtomicU64,
+    damaged_databases: AtomicU64,
+}
+
+impl Store {
+    /// Starts the thread. It calls `deliver` with what became of a topic's requests, in order, and holds no
+    /// lock of its own while it does. `log` has been loaded.
+    ///
+    /// # Errors
+    ///
+    /// The system gives us no thread.
+    pub fn start(
+        log: Box<dyn Log>,
+        deliver: impl Fn(TopicNumber, Vec<Event>) + Send + 'static,
+        options: StoreOptions,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(options.pending_bytes_max, options.group_bytes_max),
+            health: Mutex::new(Ok(())),
+            damaged_batches: AtomicU64::new(0),
+            damaged_images: AtomicU64::new(0),
+            damaged_databases: AtomicU64::new(0),
+        });
+        shared.note_damage(log.damage());
+        let mut worker = Worker { log, deliver: Box::new(deliver), shared: shared.clone(), unfinished: Vec::new() };
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { handle: Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) }) })
+    }
+
+    /// Puts `request` in line. Never blocks; may be called under a topic's lock. The requests of a topic are
+    /// carried out in the order in which they came, except that a read may overtake what it does not need.
+    ///
+    /// After [`stop`](Store::stop) nothing is carried out any more, and nothing is answered.
+    pub fn submit(&self, topic: TopicNumber, request: Request) {
+        if !self.handle.shared.queue.push(topic, request) {
+            tracing::warn!(topic_number = topic.0, "a request came after the store was stopped");
+        }
+    }
+
+    /// How many bytes of batches wait to be written.
+    pub fn pending_bytes(&self) -> usize {
+        self.handle.shared.queue.pending_bytes()
+    }
+
+    /// Whether another batch may be submitted. Nothing is refused where it is not asked; to ask is what
+    /// keeps memory bounded.
+    pub fn has_room(&self) -> bool {
+        self.handle.shared.queue.has_room()
+    }
+
+    /// Waits until [`has_room`](Store::has_room). Not to be called with a lock held. Can be dropped at any time.
+    pub async fn room(&self) {
+        self.handle.shared.queue.room().await;
+    }
+
+    /// What became of the last write: why it failed, until one succeeds.
+    pub fn health(&self) -> Result<(), String> {
+        self.handle.shared.health.lock().expect(NO_PANIC).clone()
+    }
+
+    /// How many batches were damaged and set aside.
+    pub fn damaged(&self) -> u64 {
+        self.damage().batches
+    }
+
+    /// What was found damaged so far.
+    pub fn damage(&self) -> Damage {
+        let shared = &self.handle.shared;
+        Damage {
+            batches: shared.damaged_batches.load(Ordering::Relaxed),
+            images: shared.damaged_images.load(Ordering::Relaxed),
+            databases: shared.damaged_databases.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Blocks until everything submitted is done and synced, and the thread has ended. Only the first call
+    /// waits; later ones find nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// The last state that was asked for is not on the disk, or batches are not.
+    pub fn stop(&self) -> Result<(), LogError> {
+        self.handle.shared.queue.close();
+        let thread = self.handle.thread.lock().expect(NO_PANIC).take();
+        thread.map_or(Ok(()), |thread| {
+            thread.join().unwrap_or_else(|_| Err(std::io::Error::other("the store's thread panicked").into()))
+        })
+    }
+}
+
+const NO_PANIC: &str = "nothing panics while it holds this lock";
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
+
+impl Shared {
+    fn note_damage(&self, damage: Damage) {
+        self.damaged_batches.store(damage.batches, Ordering::Relaxed);
+        self.damaged_images.store(damage.images, Ordering::Relaxed);
+        self.damaged_databases.store(damage.databases, Ordering::Relaxed);
+    }
+
+    fn note_health(&self, now: Result<(), String>) {
+        let before = std::mem::replace(&mut *self.health.lock().expect(NO_PANIC), now.clone());
+        match (before, now) {
+            (Ok(()), Err(reason)) => tracing::error!(reason, "the disk refuses writes"),
+            (Err(_), Ok(())) => tracing::info!("the disk takes writes again"),
+            _ => {}
+        }
+    }
+}
+
+struct Worker {
+    log: Box<dyn Log>,
+    deliver: Box<dyn Fn(TopicNumber, Vec<Event>) + Send>,
+    shared: Arc<Shared>,
+    /// What failed and is not answered: states, removals, deletions. Carried out before what comes next.
+    unfinished: Vec<(TopicNumber, Request)>,
+}
+
+impl Worker {
+    fn run(&mut self) -> Result<(), LogError> {
+        let mut outcome = Ok(());
+        loop {
+            match self.shared.queue.wait() {
+                Work::Reads(reads) => self.read_all(reads),
+                Work::Group(group) => outcome = self.carry_out(group),
+                Work::End if self.unfinished.is_empty() => return outcome,
+                Work::End => return self.carry_out(Vec::new()),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, new: Vec<(TopicNumber, Request)>) -> Result<(), LogError> {
+        let mut requests = std::mem::take(&mut self.unfinished);
+        requests.extend(new);
+        let mut outcome = Outcome::default();
+        for (topic, step) in group::plan(requests) {
+            if let Some(answer) = outcome.take(&mut *self.log, topic, step) {
+                self.answer(topic, answer);
+            }
+            let urgent = self.shared.queue.urgent();
+            self.read_all(urgent);
+        }
+        let ended = outcome.end(&mut *self.log);
+        self.unfinished = ended.unfinished;
+        if ended.wrote {
+            self.shared.note_health(ended.result.as_ref().map(drop).map_err(ToString::to_string));
+        }
+        self.shared.note_damage(self.log.damage());
+        // Room is made before the topics are told, so that those who are told find it.
+        self.shared.queue.group_done();
+        for (topic, events) in ended.events {
+            self.deliver(topic, events);
+        }
+        ended.result
+    }
+
+    fn read_all(&mut self, reads: Vec<(TopicNumber, Position)>) {
+        for (topic, first) in reads {
+            let answer = group::read(&mut *self.log, topic, first);
+            self.answer(topic, answer);
+        }
+    }
+
+    fn answer(&self, topic: TopicNumber, answer: Event) {
+        if matches!(answer, Event::Lost { .. }) {
+            self.shared.note_damage(self.log.damage());
+        }
+        self.deliver(topic, vec![answer]);
+    }
+
+    /// A topic that panics is that topic's loss, not that of all the others who need the disk.
+    fn deliver(&self, topic: TopicNumber, events: Vec<Event>) {
+        if catch_unwind(AssertUnwindSafe(|| (self.deliver)(topic, events))).is_err() {
+            tracing::error!(topic_number = topic.0, "a topic panicked over what the store told it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What of a group of requests needs doing, and what became of it.
+//!
+//! After one write has failed the others of the group fail untried: the disk that refused one rarely takes
+//! the next, and a topic's batches stay in order.
+
+use std::collections::{BTreeMap, HashSet};
+
+use nsqd_broker::storage::{Event, Position, Request};
+
+use crate::store::{Log, LogError, TopicNumber};
+
+/// A request, or what is left of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Do(Request),
+    /// A batch that is forgotten in the same group. It is answered as if it had been written.
+    Skip { first: Position },
+}
+
+/// Leaves out what the requests behind it undo: batches that are dropped, states that are replaced, all of
+/// a topic that is deleted.
+pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, Step)> {
+    let mut dropped = HashSet::new();
+    let mut saved = HashSet::new();
+    let mut deleted = HashSet::new();
+    let mut steps = Vec::with_capacity(requests.len());
+    for (topic, request) in requests.into_iter().rev() {
+        let gone = deleted.contains(&topic);
+        let step = match request {
+            Request::Append(batch) if gone || dropped.contains(&(topic, batch.first)) => {
+                Step::Skip { first: batch.first }
+            }
+            Request::Drop { .. } if gone => continue,
+            Request::Save(_) if gone || !saved.insert(topic) => continue,
+            request => {
+                match &request {
+                    Request::Drop { first } => drop(dropped.insert((topic, *first))),
+                    // What is read between must have been written.
+                    Request::Read { first } => drop(dropped.remove(&(topic, *first))),
+                    Request::Delete => drop(deleted.insert(topic)),
+                    Request::Append(_) | Request::Save(_) => {}
+                }
+                Step::Do(request)
+            }
+        };
+        steps.push((topic, step));
+    }
+    steps.reverse();
+    steps
+}
+
+pub(super) fn read(log: &mut dyn Log, topic: TopicNumber, first: Position) -> Event {
+    match log.read(topic, first) {
+        Ok(batch) => Event::Read(batch),
+        Err(LogError::Damaged { .. }) => Event::Lost { first },
+        Err(LogError::Io(reason)) => {
+            tracing::warn!(topic_number = topic.0, first, %reason, "could not read a batch");
+            Event::ReadFailed { first }
+        }
+    }
+}
+
+/// What became of the steps taken so far.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The batches of each topic, in the order of its requests.
+    batches: BTreeMap<TopicNumber, Vec<(Position, Written)>>,
+    /// What was written and nobody is told about.
+    unanswered: Vec<(TopicNumber, Request)>,
+    /// The same, where it failed.
+    unfinished: Vec<(TopicNumber, Request)>,
+    /// Whether anything was to be written.
+    wrote: bool,
+    /// Why a write failed. Set exactly when one did.
+    failure: Option<LogError>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Written {
+    /// Never asked of the log.
+    Skipped,
+    /// On the disk after a sync.
+    Unsynced,
+    Failed,
+}
+
+/// What became of a group.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// For each topic, in the order of its requests.
+    pub(super) events: Vec<(TopicNumber, Vec<Event>)>,
+    /// What nobody asks for again, and is to be done again.
+    pub(super) unfinished: Vec<(TopicNumber, Request)>,
+    /// Whether anything was to be written.
+    pub(super) wrote: bool,
+    pub(super) result: Result<(), LogError>,
+}
+
+impl Outcome {
+    /// Takes a step. The answer, where it is a read.
+    pub(super) fn take(&mut self, log: &mut dyn Log, topic: TopicNumber, step: Step) -> Option<Event> {
+        match step {
+            Step::Skip { first } => self.note(topic, first, Written::Skipped),
+            // The batch may be missing because its writing just failed: that is not its loss.
+            Step::Do(Request::Read { first }) if self.failure.is_some() => {
+                return Some(Event::ReadFailed { first });
+            }
+            Step::Do(Request::Read { first }) => return Some(read(log, topic, first)),
+            Step::Do(request) => {
+                self.wrote = true;
+                if self.failure.is_none() {
+                    self.failure = write(log, topic, &request).err();
+                }
+                match (request, self.failure.is_some()) {
+                    (Request::Append(batch), false) => self.note(topic, batch.first, Written::Unsynced),
+                    (Request::Append(batch), true) => self.note(topic, batch.first, Written::Failed),
+                    (request, false) => self.unanswered.push((topic, request)),
+                    (request, true) => self.unfinished.push((topic, request)),
+                }
+            }
+        }
+        None
+    }
+
+    /// Syncs what was written.
+    pub(super) fn end(self, log: &mut dyn Log) -> Ended {
+        let synced = if self.wrote { log.sync() } else { Ok(()) };
+        let on_disk = synced.is_ok();
+        let event = |(first, written)| match written {
+            Written::Unsynced if !on_disk => Event::AppendFailed { first },
+            Written::Failed => Event::AppendFailed { first },
+            Written::Skipped | Written::Unsynced => Event::Appended { first },
+        };
+        let events = self.batches.into_iter();
+        // What is done again is done in its old order.
+        let mut unfinished = if on_disk { Vec::new() } else { self.unanswered };
+        unfinished.extend(self.unfinished);
+        Ended {
+            events: events.map(|(topic, batches)| (topic, batches.into_iter().map(event).collect())).collect(),
+            unfinished,
+            wrote: self.wrote,
+            result: self.failure.map_or(synced, Err),
+        }
+    }
+
+    fn note(&mut self, topic: TopicNumber, first: Position, written: Written) {
+        self.batches.entry(topic).or_default().push((first, written));
+    }
+}
+
+fn write(log: &mut dyn Log, topic: TopicNumber, request: &Request) -> Result<(), LogError> {
+    match request {
+        Request::Append(batch) => log.append(topic, batch),
+        Request::Drop { first } => log.drop_batch(topic, *first),
+        Request::Save(image) => log.save(topic, image),
+        Request::Delete => log.delete(topic),
+        Request::Read { .. } => unreachable!("reads are told apart before this is called"),
+    }
+}

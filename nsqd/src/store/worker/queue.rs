@@ -1,0 +1,181 @@
+//! What waits for the disk.
+//!
+//! Only batches count towards the bound on bytes, and only those who submit them wait for room. States,
+//! removals and reads are few: a topic has at most one state, one removal a batch and one read a channel.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use nsqd_broker::storage::{Position, Request};
+use tokio::sync::Notify;
+
+use crate::store::TopicNumber;
+
+/// What the worker is to do next.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Reads that need nothing else that waits.
+    Reads(Vec<(TopicNumber, Position)>),
+    /// Requests in the order in which they came. [`Queue::group_done`] is called when they are carried out.
+    Group(Vec<(TopicNumber, Request)>),
+    /// Nothing waits, and nothing will come.
+    End,
+}
+
+pub(super) struct Queue {
+    // Locked to put something in or take something out, by a topic and by the worker.
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+    pending_bytes: AtomicUsize,
+    pending_bytes_max: usize,
+    group_bytes_max: usize,
+    made_room: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<(TopicNumber, Request)>,
+    reads: Vec<(TopicNumber, Position)>,
+    /// How often each batch is in `requests` and in the group that is being carried out; never zero. The
+    /// reads of these stay in line.
+    unwritten: HashMap<(TopicNumber, Position), u32>,
+    /// The batches in the group that is being carried out, and their bytes.
+    group: Vec<(TopicNumber, Position)>,
+    group_bytes: usize,
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(pending_bytes_max: usize, group_bytes_max: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            arrived: Condvar::new(),
+            pending_bytes: AtomicUsize::new(0),
+            pending_bytes_max,
+            group_bytes_max,
+            made_room: Notify::new(),
+        }
+    }
+
+    /// `false`: the queue is closed, and the request is not in it.
+    pub(super) fn push(&self, topic: TopicNumber, request: Request) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return false;
+        }
+        match request {
+            Request::Read { first } if !waiting.unwritten.contains_key(&(topic, first)) => {
+                waiting.reads.push((topic, first));
+            }
+            request => {
+                if let Request::Append(batch) = &request {
+                    *waiting.unwritten.entry((topic, batch.first)).or_default() += 1;
+                    self.pending_bytes.fetch_add(batch.records.len(), Ordering::AcqRel);
+                }
+                waiting.requests.push_back((topic, request));
+            }
+        }
+        drop(waiting);
+        self.arrived.notify_one();
+        true
+    }
+
+    pub(super) fn close(&self) {
+        self.waiting().closed = true;
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending_bytes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.pending_bytes() < self.pending_bytes_max
+    }
+
+    pub(super) async fn room(&self) {
+        loop {
+            let mut made_room = std::pin::pin!(self.made_room.notified());
+            // From here on it is told; room made before is seen by the look that follows.
+            made_room.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            made_room.await;
+        }
+    }
+
+    /// Blocks until there is something to do.
+    pub(super) fn wait(&self) -> Work {
+        let idle = |waiting: &mut Waiting| {
+            waiting.requests.is_empty() && waiting.reads.is_empty() && !waiting.closed
+        };
+        let mut waiting = self.arrived.wait_while(self.waiting(), idle).expect(NO_PANIC);
+        if !waiting.reads.is_empty() {
+            return Work::Reads(std::mem::take(&mut waiting.reads));
+        }
+        if waiting.requests.is_empty() {
+            return Work::End;
+        }
+        Work::Group(waiting.take_group(self.group_bytes_max))
+    }
+
+    /// The reads that came while a group is carried out.
+    pub(super) fn urgent(&self) -> Vec<(TopicNumber, Position)> {
+        std::mem::take(&mut self.waiting().reads)
+    }
+
+    /// The last group is carried out.
+    pub(super) fn group_done(&self) {
+        let mut waiting = self.waiting();
+        for batch in std::mem::take(&mut waiting.group) {
+            if let Entry::Occupied(mut times) = waiting.unwritten.entry(batch) {
+                *times.get_mut() -= 1;
+                if *times.get() == 0 {
+                    times.remove();
+                }
+            }
+        }
+        let bytes = std::mem::take(&mut waiting.group_bytes);
+        drop(waiting);
+        self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if self.has_room() {
+            self.made_room.notify_waiters();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect(NO_PANIC)
+    }
+}
+
+const NO_PANIC: &str = "nothing panics while it holds this lock";
+
+/// How many requests go into a group: they are planned together, and a topic waits for all of them.
+const GROUP_REQUESTS_MAX: usize = 16 * 1024;
+
+impl Waiting {
+    fn take_group(&mut self, bytes_max: usize) -> Vec<(TopicNumber, Request)> {
+        let mut requests = Vec::new();
+        while self.group_bytes < bytes_max && requests.len() < GROUP_REQUESTS_MAX {
+            let Some((topic, request)) = self.requests.pop_front() else {
+                break;
+            };
+            if let Some((first, bytes)) = appended(&request) {
+                self.group.push((topic, first));
+                self.group_bytes += bytes;
+            }
+            requests.push((topic, request));
+        }
+        requests
+    }
+}
+
+fn appended(request: &Request) -> Option<(Position, usize)> {
+    match request {
+        Request::Append(batch) => Some((batch.first, batch.records.len())),
+        _ => None,
+    }
+}
