@@ -49,7 +49,7 @@ pub(super) fn batch(first: Position, count: u32, bytes: usize) -> StoredBatch {
     let mut random = fastrand::Rng::with_seed(first.wrapping_mul(31) + bytes as u64);
     let mut records = vec![0; bytes];
     random.fill(&mut records);
-    StoredBatch { first, count, records: Bytes::from(records) }
+    StoredBatch { first, count, aside: first % 2 == 1, records: Bytes::from(records) }
 }
 
 pub(super) fn image(name: &str) -> TopicImage {
@@ -65,7 +65,7 @@ pub(super) fn image(name: &str) -> TopicImage {
 }
 
 fn summary(batch: &StoredBatch) -> BatchSummary {
-    BatchSummary { first: batch.first, count: batch.count, bytes: batch.records.len() as u64 }
+    BatchSummary { first: batch.first, count: batch.count, aside: batch.aside, bytes: batch.records.len() as u64 }
 }
 
 fn assert_gone(log: &mut dyn Log, topic: TopicNumber, first: Position) {

@@ -141,7 +141,7 @@ impl Database {
         let Some(records) = self.records(key, &entry)? else {
             return Ok(Found::Damaged(self.rest_of(key)));
         };
-        Ok(Found::Whole(StoredBatch { first, count: entry.count, records }))
+        Ok(Found::Whole(StoredBatch { first, count: entry.count, aside: entry.aside, records }))
     }
 
     /// Forgets a batch; its entry, if it was there.

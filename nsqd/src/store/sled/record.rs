@@ -65,6 +65,8 @@ pub(super) struct BatchEntry {
     pub(super) count: u32,
     pub(super) parts: u32,
     pub(super) bytes: u64,
+    /// Whether the messages are deferred ones.
+    pub(super) aside: bool,
     /// The CRC-32 of the records.
     pub(super) checksum: u32,
 }
@@ -75,17 +77,19 @@ impl BatchEntry {
             count: batch.count,
             parts: cut(&batch.records).count() as u32,
             bytes: batch.records.len() as u64,
+            aside: batch.aside,
             checksum: crc32fast::hash(&batch.records),
         }
     }
 
     /// The entry as it is stored under `key`; a checksum over both ends it.
     pub(super) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        let mut value = Vec::with_capacity(24);
+        let mut value = Vec::with_capacity(25);
         value.extend_from_slice(&self.count.to_be_bytes());
         value.extend_from_slice(&self.parts.to_be_bytes());
         value.extend_from_slice(&self.bytes.to_be_bytes());
         value.extend_from_slice(&self.checksum.to_be_bytes());
+        value.push(u8::from(self.aside));
         seal(key, value)
     }
 
@@ -95,16 +99,18 @@ impl BatchEntry {
         let (count, rest) = value.split_first_chunk()?;
         let (parts, rest) = rest.split_first_chunk()?;
         let (bytes, rest) = rest.split_first_chunk()?;
+        let (checksum, aside) = rest.split_first_chunk()?;
         Some(Self {
             count: u32::from_be_bytes(*count),
             parts: u32::from_be_bytes(*parts),
             bytes: u64::from_be_bytes(*bytes),
-            checksum: u32::from_be_bytes(rest.try_into().ok()?),
+            checksum: u32::from_be_bytes(*checksum),
+            aside: aside == [1],
         })
     }
 
     pub(super) fn summary(&self, first: Position) -> BatchSummary {
-        BatchSummary { first, count: self.count, bytes: self.bytes }
+        BatchSummary { first, count: self.count, aside: self.aside, bytes: self.bytes }
     }
 }
 
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_entry_with_any_other_byte_or_under_another_key_is_damaged() {
-        let batch = BatchEntry { count: 3, parts: 2, bytes: 20_000, checksum: 99 };
+        let batch = BatchEntry { count: 3, parts: 2, bytes: 20_000, aside: true, checksum: 99 };
         let topic = TopicEntry { name: TopicName::parse("t").unwrap(), end: 5, last_id: 6 };
         assert_eq!(BatchEntry::decode(b"key", &batch.encode(b"key")), Some(batch));
         assert_eq!(TopicEntry::decode(b"key", &topic.encode(b"key")), Some(topic));

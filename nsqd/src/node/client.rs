@@ -1,0 +1,129 @@
+//! A connected client: how its session is reached, and what `/stats` tells about it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nsq::wire::command::Phase;
+use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::ConsumerKey;
+use tokio::sync::Notify;
+
+/// A number no other client of this process has or had.
+pub type ClientNumber = u64;
+
+/// What a client said of itself, and what was agreed with it.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// The name it gave itself; its address until then.
+    pub client_id: String,
+    /// The host name it gave; its address until then.
+    pub hostname: String,
+    /// The library it uses.
+    pub user_agent: String,
+    /// Per cent of messages it wants; 0: all.
+    pub sample_rate: u8,
+    /// Its zone.
+    pub topology_zone: String,
+    /// Its region.
+    pub topology_region: String,
+}
+
+/// Where a client is subscribed.
+#[derive(Debug, Clone, Copy)]
+pub struct Subscribed {
+    /// The topic.
+    pub topic: TopicName,
+    /// The channel.
+    pub channel: ChannelName,
+    /// The consumer it is there.
+    pub(crate) key: ConsumerKey,
+}
+
+/// A client of the TCP protocol, shared by its session, the topic it is subscribed to, and `/stats`.
+pub struct Client {
+    /// Its number.
+    pub number: ClientNumber,
+    /// `ip:port`; `@` behind a Unix socket.
+    pub remote_address: String,
+    /// When it connected, in seconds of Unix time.
+    pub connected_unix_s: i64,
+    /// Locked for a copy or a change of a few fields.
+    facts: Mutex<Facts>,
+    closed: AtomicBool,
+    signal: Notify,
+}
+
+/// What changes while a client is connected.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// What it said of itself.
+    pub identity: Identity,
+    /// What it may do now.
+    pub phase: Phase,
+    /// Where it is subscribed.
+    pub subscribed: Option<Subscribed>,
+    /// How many messages it published, by topic.
+    pub published: BTreeMap<TopicName, u64>,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(number: ClientNumber, remote_address: String, host: &str, connected_unix_s: i64) -> Self {
+        let identity =
+            Identity { client_id: host.to_owned(), hostname: host.to_owned(), ..Identity::default() };
+        Self {
+            number,
+            remote_address,
+            connected_unix_s,
+            facts: Mutex::new(Facts {
+                identity,
+                phase: Phase::Init,
+                subscribed: None,
+                published: BTreeMap::new(),
+            }),
+            closed: AtomicBool::new(false),
+            signal: Notify::new(),
+        }
+    }
+
+    /// What is known of it now.
+    pub fn facts(&self) -> Facts {
+        self.lock().clone()
+    }
+
+    /// Changes what is known of it.
+    pub fn update(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.lock());
+    }
+
+    /// Counts messages it published.
+    pub fn count_published(&self, topic: &TopicName, messages: u64) {
+        *self.lock().published.entry(*topic).or_default() += messages;
+    }
+
+    /// Makes its session look whether there are messages for it.
+    pub fn wake(&self) {
+        self.signal.notify_one();
+    }
+
+    /// Makes its session end the connection.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.signal.notify_one();
+    }
+
+    /// Whether the connection is to be ended.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Waits for `wake` or `close`; one that came before is not missed.
+    pub async fn signalled(&self) {
+        self.signal.notified().await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
+        self.facts.lock().expect("no code panics while it holds a client's lock")
+    }
+}

@@ -1,0 +1,155 @@
+//! `nsqd.dat`: which topics and channels there are and which are paused (spec nsqd-operation.md, §6.1).
+//!
+//! The file is v1.3.0's, so that one can go back. What it cannot say (positions, what is unfinished) is the store's.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use nsq::api::json::to_go_json;
+use nsq::api::metadata::{ChannelMetadata, Metadata, TopicMetadata};
+use nsq::wire::name::{ChannelName, TopicName};
+use tokio::sync::Notify;
+
+use super::topic::Locked;
+use super::{AdminError, NO_PANIC, Node};
+
+const FILE_NAME: &str = "nsqd.dat";
+const TEMPORARY_NAME: &str = "nsqd.dat.new.tmp";
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// It cannot be read.
+    #[error("failed to read metadata from {0} - {1}")]
+    Read(PathBuf, #[source] io::Error),
+    /// It is not what it should be.
+    #[error("failed to parse metadata in {0} - {1}")]
+    Parse(PathBuf, #[source] serde_json::Error),
+    /// It cannot be written.
+    #[error("failed to write metadata to {0} - {1}")]
+    Write(PathBuf, #[source] io::Error),
+}
+
+/// What the file in `data_path` says; nothing if there is none.
+pub(super) fn read(data_path: &Path) -> Result<Metadata, MetadataError> {
+    let path = data_path.join(FILE_NAME);
+    match fs::read(&path) {
+        Ok(body) => serde_json::from_slice(&body).map_err(|error| MetadataError::Parse(path, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Metadata::default()),
+        Err(error) => Err(MetadataError::Read(path, error)),
+    }
+}
+
+/// Writes the file: whole, or not at all.
+pub(super) struct Writer {
+    path: PathBuf,
+    temporary: PathBuf,
+    /// Held for one write, so that two never mix.
+    writing: Mutex<()>,
+    requested: Notify,
+}
+
+impl Writer {
+    pub(super) fn new(data_path: &Path) -> Self {
+        Self {
+            path: data_path.join(FILE_NAME),
+            temporary: data_path.join(TEMPORARY_NAME),
+            writing: Mutex::new(()),
+            requested: Notify::new(),
+        }
+    }
+
+    /// Has the file written soon; what is asked for meanwhile is the same write.
+    pub(super) fn request(&self) {
+        self.requested.notify_one();
+    }
+
+    /// Writes the file whenever that was requested, for ever. What cannot be written now is written with the next.
+    pub(super) async fn run(&self, body: impl Fn() -> Metadata) {
+        loop {
+            self.requested.notified().await;
+            let metadata = body();
+            let written = tokio::task::block_in_place(|| self.write(&metadata));
+            if let Err(error) = written {
+                tracing::error!("{error}");
+            }
+        }
+    }
+
+    /// Writes the file now; it is on the disk when this returns.
+    pub(super) fn write(&self, metadata: &Metadata) -> Result<(), MetadataError> {
+        let _writing = self.writing.lock().expect(NO_PANIC);
+        tracing::info!("NSQ: persisting topic/channel metadata to {}", self.path.display());
+        self.replace(&to_go_json(metadata)).map_err(|error| MetadataError::Write(self.path.clone(), error))
+    }
+
+    fn replace(&self, body: &[u8]) -> io::Result<()> {
+        let mut file = open_private(&self.temporary)?;
+        file.write_all(body)?;
+        file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)
+    }
+}
+
+/// A new file that only its owner may read: it names topics.
+fn open_private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+impl Node {
+    /// What `nsqd.dat` should say now.
+    pub(super) fn metadata_body(&self) -> Metadata {
+        let handles: Vec<_> = self.read_topics().by_name.values().cloned().collect();
+        let mut topics: Vec<TopicMetadata> = handles
+            .iter()
+            .filter(|handle| !handle.name.is_ephemeral())
+            .filter_map(|handle| handle.with(|locked| topic_metadata(&locked)).ok())
+            .collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        Metadata { topics: (!topics.is_empty()).then_some(topics), version: crate::VERSION.to_owned() }
+    }
+
+    pub(super) fn write_metadata(&self) -> Result<(), AdminError> {
+        self.metadata.write(&self.metadata_body()).map_err(|error| {
+            tracing::error!("{error}");
+            AdminError::Internal(error.to_string())
+        })
+    }
+
+    /// Makes the topics and channels that the file names, where the store did not bring them already.
+    pub(super) fn apply_metadata(&self, metadata: &Metadata) {
+        for topic in metadata.topics.iter().flatten() {
+            let Some(name) = TopicName::parse(&topic.name) else {
+                tracing::warn!("skipping creation of invalid topic {}", topic.name);
+                continue;
+            };
+            let applied = self.topic_or_new(&name).with(|Locked { topic: live, now, .. }| {
+                for channel in topic.channels.iter().flatten() {
+                    let Some(name) = ChannelName::parse(&channel.name) else {
+                        tracing::warn!("skipping creation of invalid channel {}", channel.name);
+                        continue;
+                    };
+                    live.create_channel(now, name);
+                    live.pause_channel(now, &name, channel.paused);
+                }
+                live.pause(now, topic.paused);
+            });
+            applied.expect("nobody deletes topics while the daemon starts");
+        }
+    }
+}
+
+fn topic_metadata(locked: &Locked<'_>) -> TopicMetadata {
+    let channels: Vec<ChannelMetadata> = (locked.topic.channels())
+        .filter(|(name, _)| !name.is_ephemeral())
+        .map(|(name, paused)| ChannelMetadata { name: name.to_string(), paused })
+        .collect();
+    TopicMetadata {
+        name: locked.topic.name().to_string(),
+        paused: locked.topic.is_paused(),
+        channels: (!channels.is_empty()).then_some(channels),
+    }
+}

@@ -1,0 +1,450 @@
+//! The topics of this daemon, by name.
+//!
+//! The node is the only place that takes locks: one on the list of topics, one on each topic. It connects the pure
+//! topics to the store, to the clock and to the clients' sessions, and knows neither TCP nor HTTP.
+
+mod client;
+mod metadata;
+mod snapshot;
+mod subscription;
+mod timers;
+mod topic;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use nsq::daemon::clock::Clock;
+use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::storage::{Event, Request, TopicImage};
+use nsqd_broker::{Now, Publication, Topic, TopicSettings};
+
+pub use client::{Client, Facts, Identity};
+pub use metadata::MetadataError;
+pub use subscription::{Answer, SubscribeFailure, Subscription};
+
+use crate::store::{Log, LogError, Store, StoreOptions, TopicNumber};
+use timers::Timers;
+use topic::{Deleted, Locked, Surroundings, TopicHandle};
+
+/// What a node is made with.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// 0 to 1023: part of every message id.
+    pub node_id: u16,
+    /// Where `nsqd.dat` is kept.
+    pub data_path: PathBuf,
+    /// How many waiting messages of a topic stay in memory.
+    pub mem_queue_size: u64,
+    /// How many consumers a channel may have; 0: any number.
+    pub channel_consumers_max: u64,
+    /// Whether the messages of a consumer that goes are ready for others at once.
+    pub requeue_on_disconnect: bool,
+    /// The percentiles of publish-to-finish times that are shown, and over how long; empty: none.
+    pub latency_percentiles: Vec<f64>,
+    /// The window of those times.
+    pub latency_window: Duration,
+    /// How often the state beside the logs is saved while it changes.
+    pub sync_timeout: Duration,
+    /// How the store is driven.
+    pub store: StoreOptions,
+}
+
+/// Why messages were not taken. The text goes to the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The daemon is stopping.
+    #[error("exiting")]
+    Exiting,
+    /// Memory is full and the disk does not take what should make room.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// Why something about a topic or channel was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// There is no such topic.
+    #[error("topic not found")]
+    TopicNotFound,
+    /// There is no such channel on that topic.
+    #[error("channel not found")]
+    ChannelNotFound,
+    /// It was done, but could not be written down.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// `nsqd.dat` is there and cannot be used.
+    #[error("failed to load metadata - {0}")]
+    Metadata(#[from] MetadataError),
+    /// The store cannot be read.
+    #[error("failed to open the store - {0}")]
+    Store(#[from] LogError),
+}
+
+/// The topics of this daemon.
+pub struct Node {
+    settings: NodeSettings,
+    surroundings: Arc<Surroundings>,
+    /// Written when topics come and go, else read for a look-up.
+    topics: RwLock<Topics>,
+    /// The connected clients, by number. Locked for one insertion, removal or copy.
+    clients: Mutex<BTreeMap<u64, Arc<Client>>>,
+    next_client: AtomicU64,
+    metadata: metadata::Writer,
+    exiting: AtomicBool,
+}
+
+#[derive(Default)]
+struct Topics {
+    by_name: HashMap<TopicName, Arc<TopicHandle>>,
+    by_number: HashMap<TopicNumber, Arc<TopicHandle>>,
+    next_number: u32,
+}
+
+impl Node {
+    // ---- starting and stopping -----------------------------------------------------------------------
+
+    /// Takes up what `nsqd.dat` and `log` hold, and starts the thread that owns the log from then on.
+    pub fn start(settings: NodeSettings, clock: Clock, mut log: Box<dyn Log>) -> Result<Arc<Self>, StartError> {
+        let saved = log.load()?;
+        let metadata = metadata::read(&settings.data_path)?;
+        let node = Arc::new_cyclic(|this: &Weak<Self>| {
+            let this = this.clone();
+            let deliver = move |number, events| {
+                if let Some(node) = this.upgrade() {
+                    node.handle_store(number, events);
+                }
+            };
+            let store = Store::start(log, deliver, settings.store.clone());
+            Self {
+                metadata: metadata::Writer::new(&settings.data_path),
+                surroundings: Arc::new(Surroundings { clock, store, timers: Timers::default() }),
+                topics: RwLock::default(),
+                clients: Mutex::default(),
+                next_client: AtomicU64::new(1),
+                exiting: AtomicBool::new(false),
+                settings,
+            }
+        });
+        for topic in saved {
+            node.restore(topic.number, &topic.image, &topic.batches);
+        }
+        node.apply_metadata(&metadata);
+        node.metadata.write(&node.metadata_body())?;
+        Ok(node)
+    }
+
+    /// Works until the process ends: calls topics at their deadlines, writes `nsqd.dat` when topics or channels
+    /// came or went.
+    pub fn background(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let node = Arc::clone(self);
+        async move {
+            tokio::join!(
+                node.surroundings.timers.run(&node.surroundings.clock),
+                node.metadata.run(|| node.metadata_body()),
+            );
+        }
+    }
+
+    /// Refuses everything from now on, and ends every client's session.
+    pub fn begin_exit(&self) {
+        self.exiting.store(true, Ordering::Release);
+        for client in self.lock_clients().values() {
+            client.close();
+        }
+    }
+
+    /// Writes down everything that is to outlive the process. Blocks until it is on the disk.
+    pub fn stop(&self) -> Result<(), StartError> {
+        self.metadata.write(&self.metadata_body())?;
+        let topics: Vec<_> = self.read_topics().by_name.values().cloned().collect();
+        for topic in topics {
+            tracing::info!(topic = %topic.name, "TOPIC({}): closing", topic.name);
+            let _ = topic.with(|locked| locked.topic.request_save_all(locked.now));
+        }
+        self.surroundings.store.stop()?;
+        Ok(())
+    }
+
+    fn restore(
+        &self,
+        number: TopicNumber,
+        image: &TopicImage,
+        batches: &[nsqd_broker::storage::BatchSummary],
+    ) {
+        let settings = self.topic_settings(image.name);
+        let topic = Topic::restore(settings, self.surroundings.now(), image, batches);
+        let mut topics = self.topics.write().expect(NO_PANIC);
+        topics.next_number = topics.next_number.max(number.0 + 1);
+        let handle = TopicHandle::new(topic, number, Arc::clone(&self.surroundings));
+        // Two lives of one name can only be left by a crash in the middle of a deletion: the newer one counts.
+        if let Some(older) = topics.by_name.insert(image.name, Arc::clone(&handle)) {
+            topics.by_number.remove(&older.number);
+            self.surroundings.store.submit(older.number, Request::Delete);
+        }
+        topics.by_number.insert(number, Arc::clone(&handle));
+        drop(topics);
+        let _ = handle.with(|_| ());
+    }
+
+    fn handle_store(&self, number: TopicNumber, events: Vec<Event>) {
+        let topic = self.read_topics().by_number.get(&number).cloned();
+        let Some(topic) = topic else { return };
+        let _ = topic.with(|locked| {
+            for event in events {
+                locked.topic.handle_store(locked.now, event);
+            }
+        });
+    }
+
+    // ---- publishing ----------------------------------------------------------------------------------
+
+    /// Takes messages into a topic, which is made if there is none: all of them or, on an error, none.
+    pub async fn publish_batch(
+        &self,
+        topic: &TopicName,
+        messages: Publication,
+        delay: Duration,
+    ) -> Result<(), PublishError> {
+        let mut messages = Some(messages);
+        loop {
+            if self.is_exiting() {
+                return Err(PublishError::Exiting);
+            }
+            let handle = self.topic_or_new(topic);
+            let store = &self.surroundings.store;
+            let outcome = handle.with(|Locked { topic, now, .. }| {
+                if topic.is_full() && !store.has_room() {
+                    return None;
+                }
+                let messages = messages.take().expect("messages are taken once: only `None` goes round again");
+                Some(topic.publish(now, messages, delay))
+            });
+            match outcome {
+                Ok(Some(Ok(()))) => return Ok(()),
+                Ok(Some(Err(nsqd_broker::PublishError::StoreFailing))) => {
+                    let cause = store.health().err().unwrap_or_else(|| "the disk does not keep up".to_owned());
+                    return Err(PublishError::Store(cause));
+                }
+                Ok(None) => store.room().await,
+                // It was deleted at this moment: the messages go to the next of that name.
+                Err(Deleted) => {}
+            }
+        }
+    }
+
+    /// [`publish_batch`](Self::publish_batch) for bodies that lie apart. Without any it only makes the topic.
+    pub async fn publish(
+        &self,
+        topic: TopicName,
+        bodies: &[Bytes],
+        delay: Option<Duration>,
+    ) -> Result<(), PublishError> {
+        let mut messages = Publication::new();
+        let mut left: usize = bodies.iter().map(Bytes::len).sum();
+        for body in bodies {
+            left -= body.len();
+            messages.push(body, left);
+        }
+        self.publish_batch(&topic, messages, delay.unwrap_or_default()).await
+    }
+
+    // ---- topics and channels -------------------------------------------------------------------------
+
+    /// Makes a topic, if there is none of that name.
+    pub fn create_topic(&self, topic: TopicName) {
+        self.topic_or_new(&topic);
+    }
+
+    /// Forgets a topic, its channels and all messages, and ends the sessions of its consumers.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), AdminError> {
+        let handle = self.topic(topic)?;
+        self.remove_topic(&handle);
+        Ok(())
+    }
+
+    /// Drops what waits in a topic; what its channels have is untouched.
+    pub fn empty_topic(&self, topic: &str) -> Result<(), AdminError> {
+        self.on_topic(topic, |locked| locked.topic.empty(locked.now))
+    }
+
+    /// Stops or resumes handing a topic's messages to its channels. Written down when this returns.
+    pub fn pause_topic(&self, topic: &str, paused: bool) -> Result<(), AdminError> {
+        self.on_topic(topic, |locked| locked.topic.pause(locked.now, paused))?;
+        self.write_metadata()
+    }
+
+    /// Makes a channel, if the topic has none of that name.
+    pub fn create_channel(&self, topic: &str, channel: ChannelName) -> Result<(), AdminError> {
+        self.on_topic(topic, |locked| {
+            locked.topic.create_channel(locked.now, channel);
+        })?;
+        self.metadata.request();
+        Ok(())
+    }
+
+    /// Forgets a channel with its messages, and ends the sessions of its consumers.
+    pub fn delete_channel(&self, topic: &str, channel: &str) -> Result<(), AdminError> {
+        let name = ChannelName::parse(channel);
+        let handle = self.topic(topic)?;
+        let deleted = handle.with(|Locked { topic, clients, now }| {
+            let consumers = topic.delete_channel(now, &name?)?;
+            let gone: Vec<_> = consumers.iter().filter_map(|key| clients.remove(key)).collect();
+            Some((gone, topic.channels().next().is_none()))
+        });
+        let (gone, was_last) =
+            deleted.map_err(|Deleted| AdminError::TopicNotFound)?.ok_or(AdminError::ChannelNotFound)?;
+        for client in gone {
+            client.close();
+        }
+        self.channel_deleted(&handle, was_last);
+        Ok(())
+    }
+
+    /// Drops everything that a channel has or is to get so far.
+    pub fn empty_channel(&self, topic: &str, channel: &str) -> Result<(), AdminError> {
+        let name = ChannelName::parse(channel);
+        let found = self.on_topic(topic, |locked| {
+            name.is_some_and(|name| locked.topic.empty_channel(locked.now, &name))
+        })?;
+        if found { Ok(()) } else { Err(AdminError::ChannelNotFound) }
+    }
+
+    /// Stops or resumes delivery on a channel. Written down when this returns.
+    pub fn pause_channel(&self, topic: &str, channel: &str, paused: bool) -> Result<(), AdminError> {
+        let name = ChannelName::parse(channel);
+        let found = self.on_topic(topic, |locked| {
+            name.is_some_and(|name| locked.topic.pause_channel(locked.now, &name, paused))
+        })?;
+        if found { self.write_metadata() } else { Err(AdminError::ChannelNotFound) }
+    }
+
+    fn on_topic<R>(&self, topic: &str, work: impl FnOnce(Locked<'_>) -> R) -> Result<R, AdminError> {
+        self.topic(topic)?.with(work).map_err(|Deleted| AdminError::TopicNotFound)
+    }
+
+    fn topic(&self, name: &str) -> Result<Arc<TopicHandle>, AdminError> {
+        let name = TopicName::parse(name).ok_or(AdminError::TopicNotFound)?;
+        self.read_topics().by_name.get(&name).cloned().ok_or(AdminError::TopicNotFound)
+    }
+
+    pub(crate) fn topic_or_new(&self, name: &TopicName) -> Arc<TopicHandle> {
+        if let Some(topic) = self.read_topics().by_name.get(name) {
+            return Arc::clone(topic);
+        }
+        let mut topics = self.topics.write().expect(NO_PANIC);
+        if let Some(topic) = topics.by_name.get(name) {
+            return Arc::clone(topic);
+        }
+        let number = TopicNumber(topics.next_number);
+        topics.next_number += 1;
+        let topic = Topic::new(self.topic_settings(*name));
+        let handle = TopicHandle::new(topic, number, Arc::clone(&self.surroundings));
+        topics.by_name.insert(*name, Arc::clone(&handle));
+        topics.by_number.insert(number, Arc::clone(&handle));
+        drop(topics);
+        let _ = handle.with(|locked| locked.topic.request_save(locked.now));
+        tracing::info!(topic = %name, "TOPIC({name}): created");
+        if !name.is_ephemeral() {
+            self.metadata.request();
+        }
+        handle
+    }
+
+    fn remove_topic(&self, handle: &Arc<TopicHandle>) {
+        let Some(clients) = handle.delete() else { return };
+        let mut topics = self.topics.write().expect(NO_PANIC);
+        topics.by_name.remove(&handle.name);
+        topics.by_number.remove(&handle.number);
+        drop(topics);
+        for client in clients {
+            client.close();
+        }
+        tracing::info!(topic = %handle.name, "TOPIC({}): deleting", handle.name);
+        if !handle.name.is_ephemeral() {
+            self.surroundings.store.submit(handle.number, Request::Delete);
+            self.metadata.request();
+        }
+    }
+
+    /// An ephemeral topic goes with its last channel.
+    fn channel_deleted(&self, handle: &Arc<TopicHandle>, was_last: bool) {
+        if was_last && handle.name.is_ephemeral() {
+            self.remove_topic(handle);
+        } else {
+            self.metadata.request();
+        }
+    }
+
+    fn topic_settings(&self, name: TopicName) -> TopicSettings {
+        let measures_latency = !self.settings.latency_percentiles.is_empty();
+        TopicSettings {
+            name,
+            node_id: self.settings.node_id,
+            memory_messages_max: self.settings.mem_queue_size,
+            channel_consumers_max: self.settings.channel_consumers_max,
+            requeue_on_disconnect: self.settings.requeue_on_disconnect,
+            latency_window: measures_latency.then_some(self.settings.latency_window),
+            save_interval: self.settings.sync_timeout,
+        }
+    }
+
+    // ---- clients -------------------------------------------------------------------------------------
+
+    /// A client has connected.
+    pub fn add_client(&self, remote_address: String, host: &str) -> Arc<Client> {
+        let number = self.next_client.fetch_add(1, Ordering::Relaxed);
+        let now_s = self.surroundings.now().unix_ns / 1_000_000_000;
+        let client = Arc::new(Client::new(number, remote_address, host, now_s));
+        self.lock_clients().insert(number, Arc::clone(&client));
+        if self.is_exiting() {
+            client.close();
+        }
+        client
+    }
+
+    /// A client has gone.
+    pub fn remove_client(&self, client: &Client) {
+        self.lock_clients().remove(&client.number);
+    }
+
+    fn lock_clients(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+        self.clients.lock().expect(NO_PANIC)
+    }
+
+    // ---- state ---------------------------------------------------------------------------------------
+
+    /// Whether the disk did what was asked of it last.
+    pub fn health(&self) -> Result<(), String> {
+        self.surroundings.store.health()
+    }
+
+    /// Whether the daemon is stopping.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.load(Ordering::Acquire)
+    }
+
+    /// The node's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.surroundings.clock
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.surroundings.now()
+    }
+
+    fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, Topics> {
+        self.topics.read().expect(NO_PANIC)
+    }
+}
+
+const NO_PANIC: &str = "no code panics while it holds a lock of the node";

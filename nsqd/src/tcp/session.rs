@@ -1,0 +1,355 @@
+//! One connection from its first byte to its last: one task, one loop.
+//!
+//! Take what the socket has, do all complete commands, collect responses and deliveries in the outbox, write it;
+//! wait for bytes, for room to write, for a wake, for the next deadline.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use nsq::wire::MAGIC_V2;
+use nsq::wire::decoder::{Decoder, Refusal};
+use nsq::wire::error::ProtocolError;
+use nsq::wire::frame;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep};
+
+use super::Context;
+use super::execute::{Executor, OUTBOX_BYTES_MAX};
+use super::outbox::Outbox;
+use super::protocol::Protocol;
+use crate::node::Client;
+
+/// How much is read at once, in bytes: little from a client that says little, much from one that fills it.
+const READ_BYTES_MIN: usize = 16 * 1024;
+const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// How long the four bytes of the magic may take. (v1.3.0 waits for ever.)
+const MAGIC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long, and for how many bytes, a connection that is ended by an error is still read: closing it with unread
+/// input would make the system drop the error on its way to the client.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long the timer of a session without deadlines sleeps before it looks again.
+const NO_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+/// Why a connection ends.
+enum End {
+    /// The client closed it, is to be disconnected, or is too slow: nothing is said.
+    Quiet,
+    /// The client did what is not allowed.
+    Refused(ProtocolError),
+    /// The socket failed.
+    Io(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What the session waited for.
+enum Event {
+    /// More input is there.
+    Read,
+    /// The client sends nothing more.
+    EndOfInput,
+    /// Some of the outbox was written.
+    Wrote,
+    /// The node has something to say.
+    Signalled,
+    /// A deadline has come.
+    Time,
+}
+
+struct Session<'c, S> {
+    stream: S,
+    client: &'c Client,
+    protocol: Protocol<'c>,
+    decoder: Decoder,
+    input: BytesMut,
+    /// How much the next read asks for, in bytes.
+    read_bytes: usize,
+    out: Outbox,
+    times: Times,
+    /// Sleeps until the next deadline at the latest. It may end too early; then it is set again.
+    timer: Pin<Box<Sleep>>,
+}
+
+/// The session's deadlines.
+struct Times {
+    /// How often a heartbeat is sent; `None`: never.
+    heartbeat_interval: Option<Duration>,
+    /// When the next heartbeat is due.
+    heartbeat: Option<Instant>,
+    /// When the session began to wait for the next command.
+    waiting_since: Instant,
+    /// Since when nothing of the outbox could be written.
+    blocked_since: Option<Instant>,
+}
+
+/// Serves one connection until its end.
+pub(super) async fn serve<S>(mut stream: S, context: &Context, peer: super::Peer)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    match tokio::time::timeout(MAGIC_TIMEOUT, read_magic(&mut stream)).await {
+        Ok(Ok(magic)) if magic == *MAGIC_V2 => {}
+        Ok(Ok(magic)) => {
+            tracing::error!(client = %peer.address, "bad protocol magic '{}'", magic.escape_ascii());
+            let mut out = Outbox::default();
+            out.error(&ProtocolError::bad_protocol());
+            return linger(stream, &mut out).await;
+        }
+        Ok(Err(error)) => {
+            return tracing::error!(client = %peer.address, "failed to read protocol version - {error}");
+        }
+        Err(_) => {
+            return tracing::info!(client = %peer.address, "no protocol magic within {MAGIC_TIMEOUT:?}");
+        }
+    }
+    let client = context.node.add_client(peer.address.clone(), &peer.host);
+    let mut executor = Executor::new(context, std::sync::Arc::clone(&client));
+    let mut session = Session {
+        stream,
+        client: &client,
+        protocol: Protocol::new(&context.terms, context.settings_of(&peer.host)),
+        decoder: Decoder::new(context.limits),
+        input: BytesMut::new(),
+        read_bytes: READ_BYTES_MIN,
+        out: Outbox::default(),
+        times: Times {
+            heartbeat_interval: None,
+            heartbeat: None,
+            waiting_since: Instant::now(),
+            blocked_since: None,
+        },
+        timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+    };
+    session.keep_heartbeat_interval();
+    let end = session.run(&mut executor).await;
+    executor.end();
+    match end {
+        End::Quiet => {}
+        End::Io(error) => tracing::debug!(client = %peer.address, "connection failed - {error}"),
+        End::Refused(error) => {
+            tracing::error!(client = %peer.address, "{}", error.to_bytes().escape_ascii());
+            session.out.error(&error);
+            linger(session.stream, &mut session.out).await;
+        }
+    }
+    tracing::info!(client = %peer.address, "PROTOCOL(V2): exiting ioloop");
+}
+
+async fn read_magic<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<[u8; 4]> {
+    let mut magic = [0; 4];
+    stream.read_exact(&mut magic).await?;
+    Ok(magic)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+    async fn run(&mut self, executor: &mut Executor<'_>) -> End {
+        loop {
+            if let Err(end) = self.turn(executor).await {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for something to happen and does what follows from it.
+    async fn turn(&mut self, executor: &mut Executor<'_>) -> Result<(), End> {
+        match self.wait().await? {
+            Event::Read => self.carry_out(executor).await?,
+            Event::EndOfInput => return Err(self.interrupted(executor)),
+            Event::Signalled if self.client.is_closed() => return Err(End::Quiet),
+            Event::Signalled => executor.look_for_messages(),
+            Event::Time => self.handle_time(executor)?,
+            Event::Wrote => {}
+        }
+        executor.deliver(&mut self.out);
+        Ok(())
+    }
+
+    /// Does every complete command of the input.
+    async fn carry_out(&mut self, executor: &mut Executor<'_>) -> Result<(), End> {
+        let mut input = std::mem::take(&mut self.input);
+        let mut consumed = 0;
+        let outcome = loop {
+            let decoded = match self.decoder.decode(&input[consumed..], self.protocol.situation()) {
+                Ok(Some(decoded)) => decoded,
+                Ok(None) => break executor.flush_publishes(&mut self.out).await.map_err(End::Refused),
+                Err(refusal) => {
+                    // What came before the error still counts.
+                    if let Err(error) = executor.flush(&mut self.out).await {
+                        break Err(End::Refused(error));
+                    }
+                    break Err(self.refuse(refusal, executor));
+                }
+            };
+            consumed += decoded.consumed;
+            let done = match self.protocol.apply(decoded.command) {
+                Ok(action) => executor.execute(action, &self.protocol, &mut self.out).await,
+                Err(error) => match executor.flush(&mut self.out).await {
+                    Ok(()) => Err(error),
+                    Err(earlier) => Err(earlier),
+                },
+            };
+            if let Err(error) = done {
+                break Err(End::Refused(error));
+            }
+        };
+        if consumed > 0 {
+            input.advance(consumed);
+            self.times.waiting_since = Instant::now();
+            self.keep_heartbeat_interval();
+        }
+        // An idle connection holds no buffer.
+        self.input = if input.is_empty() { BytesMut::new() } else { input };
+        outcome
+    }
+
+    fn refuse(&self, refusal: Refusal, executor: &Executor<'_>) -> End {
+        if let Some(topic) = refusal.creates {
+            executor.create_topic(topic);
+        }
+        refusal.error.map_or(End::Quiet, End::Refused)
+    }
+
+    /// The input ended, or took too long, where it stands.
+    fn interrupted(&mut self, executor: &Executor<'_>) -> End {
+        match self.decoder.interrupted(&self.input, self.protocol.situation()) {
+            Some(refusal) => self.refuse(refusal, executor),
+            None => End::Quiet,
+        }
+    }
+
+    // ---- waiting -------------------------------------------------------------------------------------
+
+    /// Writes what is to be written, and waits until there is something to do.
+    async fn wait(&mut self) -> Result<Event, End> {
+        let wants_input = self.out.len() < OUTBOX_BYTES_MAX;
+        if self.out.is_empty() {
+            self.out.release();
+            self.times.blocked_since = None;
+        }
+        let mut signalled = pin!(self.client.signalled());
+        let Self { stream, input, read_bytes, out, times, timer, .. } = self;
+        let event = poll_fn(|context| {
+            if !out.is_empty() {
+                match Pin::new(&mut *stream).poll_write(context, out.pending()) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => {
+                        out.advance(count);
+                        times.blocked_since = None;
+                        return Poll::Ready(Ok(Event::Wrote));
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        times.blocked_since.get_or_insert_with(Instant::now);
+                    }
+                }
+            }
+            if signalled.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(Event::Signalled));
+            }
+            if wants_input {
+                input.reserve(*read_bytes);
+                if let Poll::Ready(read) = pin!(stream.read_buf(input)).poll(context) {
+                    return Poll::Ready(read.map(|count| {
+                        *read_bytes = next_read_bytes(*read_bytes, count);
+                        if count == 0 { Event::EndOfInput } else { Event::Read }
+                    }));
+                }
+                if input.is_empty() {
+                    *input = BytesMut::new();
+                }
+            }
+            timer.as_mut().poll(context).map(|()| Ok(Event::Time))
+        });
+        Ok(event.await?)
+    }
+
+    fn handle_time(&mut self, executor: &Executor<'_>) -> Result<(), End> {
+        let now = Instant::now();
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if passed(self.write_deadline()) {
+            return Err(End::Quiet);
+        }
+        if passed(self.read_deadline()) {
+            return Err(self.interrupted(executor));
+        }
+        if passed(self.times.heartbeat) {
+            self.times.heartbeat = self.times.heartbeat_interval.map(|interval| now + interval);
+            // A client that does not read needs no sign of life.
+            if self.out.len() < OUTBOX_BYTES_MAX {
+                self.out.respond(frame::HEARTBEAT);
+            }
+        }
+        self.set_timer();
+        Ok(())
+    }
+
+    /// Brings the heartbeats in line with what the client asked for, if it asked for something new.
+    fn keep_heartbeat_interval(&mut self) {
+        let interval = self.protocol.sending().heartbeat_interval;
+        if interval != self.times.heartbeat_interval || self.times.heartbeat.is_none() {
+            self.times.heartbeat_interval = interval;
+            self.times.heartbeat = interval.map(|interval| Instant::now() + interval);
+            self.set_timer();
+        }
+    }
+
+    /// Deadlines only move away while nothing is changed, so the timer may be early and never late.
+    fn set_timer(&mut self) {
+        let deadlines = [self.times.heartbeat, self.read_deadline(), self.write_deadline()];
+        let next = deadlines.into_iter().flatten().min();
+        self.timer.as_mut().reset(next.unwrap_or_else(|| Instant::now() + NO_DEADLINE));
+    }
+
+    /// A client must say something within two heartbeats.
+    fn read_deadline(&self) -> Option<Instant> {
+        self.protocol.settings().heartbeat_interval.map(|interval| self.times.waiting_since + 2 * interval)
+    }
+
+    /// A client must take something within a heartbeat.
+    fn write_deadline(&self) -> Option<Instant> {
+        let interval = self.protocol.settings().heartbeat_interval?;
+        self.times.blocked_since.map(|since| since + interval)
+    }
+}
+
+/// How much to ask for after a read of `asked` bytes brought `count`.
+fn next_read_bytes(asked: usize, count: usize) -> usize {
+    if count >= asked {
+        (2 * asked).min(READ_BYTES_MAX)
+    } else if count < asked / 4 {
+        READ_BYTES_MIN
+    } else {
+        asked
+    }
+}
+
+/// Writes what is left to say, and reads until the client has seen it and closes.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, out: &mut Outbox) {
+    let goodbye = async {
+        stream.write_all(out.pending()).await?;
+        stream.shutdown().await?;
+        let mut ignored = [0; 4096];
+        let mut left = LINGER_BYTES_MAX;
+        while left > 0 {
+            match stream.read(&mut ignored).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    // Whoever does not listen to the end misses it.
+    let _ = tokio::time::timeout(LINGER_TIMEOUT, goodbye).await;
+}
