@@ -1,1 +1,9 @@
 //! What every daemon of this project does the same way: options, logging, HTTP conventions.
+
+pub mod clock;
+pub mod go_duration;
+pub mod logging;
+
+pub mod os_error;
+pub mod signals;
+pub mod version;
