@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod go_duration;
+pub mod http;
 pub mod logging;
 
 pub mod os_error;
