@@ -1,0 +1,50 @@
+# `make` lists what there is. The work is in cargo and in scripts/test.sh.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+VENV := .venv
+
+# Further flags for the daemon: make run ARGS="--mem-queue-size=0"
+ARGS ?=
+
+.PHONY: help run test test-long format lint docs core rust primes primes-venv bench doc clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## build the daemon and start it on ports 4150 and 4151, with its data in ./data
+	@cargo build --locked --release --bin nsqd
+	@mkdir -p data
+	@cat scripts/run-banner.txt
+	@exec $(TARGET)/release/nsqd --data-path=data $(ARGS)
+
+test: ## run every check and test
+	@bash scripts/test.sh
+
+test-long: ## run the tests with more cases, also those that take minutes
+	@PROPTEST_CASES=5000 cargo test --locked --release --workspace -- --include-ignored
+	@PRIMES_SCALE=10 bash scripts/test.sh primes
+
+format: ## check the formatting (cargo fmt)
+lint: ## check with clippy, warnings denied
+docs: ## check that the documentation builds without a warning
+core: ## check that the pure core builds without a runtime
+rust: ## run all tests in Rust
+primes: ## run the prime example end to end
+format lint docs core rust primes:
+	@bash scripts/test.sh $@
+
+primes-venv: ## install what the prime example needs, in ./.venv
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement examples/primes/requirements.txt
+	@echo "installed; examples/primes/README.md says how to go on"
+
+bench: ## run the benchmarks of the pure parts
+	@cargo bench --locked --workspace
+
+doc: ## build the documentation of the code and say where it is
+	@cargo doc --locked --workspace --no-deps --document-private-items
+	@echo "open $(TARGET)/doc/nsqd/index.html"
+
+clean: ## remove what was built and installed; ./data stays
+	@cargo clean
+	@rm -rf $(VENV)

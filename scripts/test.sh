@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Runs the checks and tests: all of them, or the steps named as arguments. `make help` says what each step is.
+#
+# Needs no root. A step whose tool is missing is skipped with a line that names the command to install it, and is
+# named again at the end; where CI is set, that command is run instead, and a tool still missing is a failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+all_steps=(format lint docs core rust primes)
+target=${CARGO_TARGET_DIR:-target}
+venv=.venv
+skipped=()
+
+main() {
+    cargo --version >/dev/null || fail "cargo is missing; install a Rust toolchain, for instance with rustup"
+    [ $# -gt 0 ] || set -- "${all_steps[@]}"
+    local step began reason
+    for step in "$@"; do
+        declare -F "step_$step" >/dev/null || fail "there is no step '$step'; there are: ${all_steps[*]}"
+        echo "== $step"
+        began=$SECONDS
+        "step_$step"
+        echo "== $step took $((SECONDS - began)) s"
+    done
+    for reason in ${skipped[@]+"${skipped[@]}"}; do
+        echo "skipped: $reason"
+    done
+}
+
+step_format() {
+    need rustfmt "cargo fmt --version" "rustup component add rustfmt" || return 0
+    cargo fmt --all --check
+}
+
+# Warnings of the compiler are among clippy's.
+step_lint() {
+    need clippy "cargo clippy --version" "rustup component add clippy" || return 0
+    cargo clippy --locked --workspace --all-targets -- --deny warnings
+}
+
+step_docs() {
+    RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
+}
+
+# What NSQ means must build without a runtime, a disk or a web server; its tests run with all the others.
+step_core() {
+    local unwanted
+    unwanted=$(cargo tree --locked --package nsq --package nsqd-broker --edges normal --prefix none |
+        grep --extended-regexp '^(tokio|mio|sled|axum|hyper) ' | sort --unique || true)
+    [ -z "$unwanted" ] || fail "the pure core depends on: $unwanted"
+    cargo check --locked --package nsq --package nsqd-broker --lib
+}
+
+# One build of everything in the dev profile: the daemons that the tests start are among it.
+step_rust() {
+    build_for_tests
+    cargo test --locked --workspace --no-fail-fast
+}
+
+step_primes() {
+    install_python_tests || return 0
+    if [ -z "${NSQD:-}" ]; then
+        build_for_tests
+        local NSQD=$target/debug/nsqd
+    fi
+    NSQD=$NSQD "$venv/bin/python" -m pytest examples/primes/tests
+}
+
+# Building the tests too selects the same features of the dependencies as testing does: nothing is compiled twice.
+build_for_tests() {
+    cargo build --locked --workspace --bins --tests
+}
+
+install_python_tests() {
+    local wanted=examples/primes/tests/requirements.txt
+    need python3 "python3 --version" "apt-get install --yes python3" || return 1
+    need "Python's venv module" "python3 -m ensurepip --version" "apt-get install --yes python3-venv" || return 1
+    # An environment whose making was interrupted has no pip, and is made again.
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$venv"
+    # Takes a second, and needs no network, when everything is there already.
+    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"; then
+        skip "the Python packages are missing" "$venv/bin/python -m pip install --requirement $wanted"
+        return 1
+    fi
+}
+
+# need WHAT CHECK INSTALL: succeeds when the command CHECK does, or does after INSTALL.
+need() {
+    local what=$1 check=$2 install=$3
+    if $check >/dev/null 2>&1; then
+        return 0
+    fi
+    if [ -n "${CI:-}" ]; then
+        echo "installing $what: $install"
+        if $install && $check >/dev/null 2>&1; then
+            return 0
+        fi
+    fi
+    skip "$what is missing" "$install"
+}
+
+# skip REASON COMMAND: notes the skipped step, or, in CI, ends the run. Always fails.
+skip() {
+    local line="$1; install it with: $2"
+    [ -z "${CI:-}" ] || fail "$line"
+    echo "skipped: $line"
+    skipped+=("$line")
+    return 1
+}
+
+fail() {
+    echo "error: $1" >&2
+    exit 1
+}
+
+main "$@"
