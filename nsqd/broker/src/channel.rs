@@ -94,6 +94,7 @@ pub struct ChannelStats {
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) name: ChannelName,
+    ephemeral: bool,
     pub(crate) paused: bool,
     pub(crate) cursor: Cursor,
     requeued: VecDeque<Held>,
@@ -137,6 +138,7 @@ impl Channel {
     ) -> Self {
         Self {
             name,
+            ephemeral: name.is_ephemeral(),
             paused: false,
             cursor,
             requeued: VecDeque::new(),
@@ -160,6 +162,15 @@ impl Channel {
     /// Messages that wait to be delivered, those up to `released` that the cursor has before it included.
     pub(crate) fn depth(&self, log: &Log, released: u64) -> u64 {
         released - log.ordinal(self.cursor) + self.requeued.len() as u64
+    }
+
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        self.ephemeral
+    }
+
+    /// Whether any consumer may be waiting.
+    pub(crate) fn has_line(&self) -> bool {
+        !self.line.is_empty()
     }
 
     pub(crate) fn in_flight_len(&self) -> u64 {

@@ -213,7 +213,8 @@ impl Log {
 
     /// Whether memory has no room for more without help of the disk.
     pub(crate) fn is_full(&self) -> bool {
-        self.limits.spills && self.over_limits(self.unspilled)
+        let Size { messages, bytes } = self.unspilled;
+        self.limits.spills && (messages >= self.limits.messages_max || bytes >= self.limits.bytes_max)
     }
 
     // ---- writing -------------------------------------------------------------------------------------
@@ -275,15 +276,19 @@ impl Log {
         (first, 0)
     }
 
-    /// Gives the disk what is more than memory may hold; what is in flight may stay.
-    pub(crate) fn spill(&mut self, in_flight: u64) {
+    /// Gives the disk what is more than memory may hold; what is in flight may stay, and is only counted if need be.
+    pub(crate) fn spill(&mut self, in_flight: impl FnOnce() -> u64) {
         if !self.limits.spills {
             return;
         }
         while self.over_limits(self.unspilled) && self.spill_slot < self.end_slot() {
             self.spill_next();
         }
-        while self.behind_unspilled.messages > self.limits.messages_max + in_flight {
+        if self.behind_unspilled.messages <= self.limits.messages_max {
+            return;
+        }
+        let messages_max = self.limits.messages_max + in_flight();
+        while self.behind_unspilled.messages > messages_max {
             let Some(first) = self.behind.pop_front() else { break };
             self.spill_behind(first);
         }

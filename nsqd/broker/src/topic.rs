@@ -203,6 +203,11 @@ impl Topic {
         self.by_name.get(name).map(|key| ChannelKey(*key))
     }
 
+    /// Whether memory has no room for more messages unless the disk takes some.
+    pub fn is_full(&self) -> bool {
+        self.log.is_full()
+    }
+
     /// All figures at once.
     pub fn stats(&self, now: Now) -> TopicStats {
         let released = self.released();
@@ -279,21 +284,23 @@ impl Topic {
     /// New messages may be seen: lets go what is too much, and lets those who wait know.
     fn after_release(&mut self) {
         let released = self.released();
-        let in_flight: u64 = self.channels.iter().map(|(_, channel)| channel.in_flight_len()).sum();
         for (key, channel) in &mut self.channels {
-            if !self.durable || channel.name.is_ephemeral() {
+            if !self.durable || channel.is_ephemeral() {
                 channel.trim(&mut self.log, released, self.settings.memory_messages_max);
             }
-            let ready = channel.depth(&self.log, released);
-            channel.wake(ready, |consumer, serial| {
-                self.wakes.push_back(ConsumerKey { channel: key as u32, consumer, serial });
-            });
+            if channel.has_line() {
+                let ready = channel.depth(&self.log, released);
+                channel.wake(ready, |consumer, serial| {
+                    self.wakes.push_back(ConsumerKey { channel: key as u32, consumer, serial });
+                });
+            }
         }
         if let Some(backlog) = self.backlog.as_mut().filter(|_| !self.durable) {
             let keep_from = self.log.end_ordinal().saturating_sub(self.settings.memory_messages_max);
             self.log.skip_to_ordinal(backlog, keep_from);
         }
-        self.log.spill(in_flight);
+        let channels = &self.channels;
+        self.log.spill(|| channels.iter().map(|(_, channel)| channel.in_flight_len()).sum());
     }
 
     fn wake(&mut self, key: u32) {
@@ -454,7 +461,7 @@ impl Topic {
         let requeue = self.settings.requeue_on_disconnect;
         let Some(channel) = self.channel_of(consumer) else { return Unsubscribed::default() };
         channel.remove_consumer(consumer.consumer, requeue);
-        if channel.name.is_ephemeral() && channel.consumers.is_empty() {
+        if channel.is_ephemeral() && channel.consumers.is_empty() {
             let name = channel.name;
             self.delete_channel(now, &name);
             return Unsubscribed { deleted_channel: Some(name) };

@@ -9,9 +9,6 @@ use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::ConsumerKey;
 use tokio::sync::Notify;
 
-/// A number no other client of this process has or had.
-pub type ClientNumber = u64;
-
 /// What a client said of itself, and what was agreed with it.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
@@ -42,8 +39,8 @@ pub struct Subscribed {
 
 /// A client of the TCP protocol, shared by its session, the topic it is subscribed to, and `/stats`.
 pub struct Client {
-    /// Its number.
-    pub number: ClientNumber,
+    /// A number no other client of this process has or had.
+    pub number: u64,
     /// `ip:port`; `@` behind a Unix socket.
     pub remote_address: String,
     /// When it connected, in seconds of Unix time.
@@ -69,7 +66,7 @@ pub struct Facts {
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(number: ClientNumber, remote_address: String, host: &str, connected_unix_s: i64) -> Self {
+    pub fn new(number: u64, remote_address: String, host: &str, connected_unix_s: i64) -> Self {
         let identity =
             Identity { client_id: host.to_owned(), hostname: host.to_owned(), ..Identity::default() };
         Self {

@@ -5,7 +5,6 @@
 
 mod client;
 mod metadata;
-mod snapshot;
 mod subscription;
 mod timers;
 mod topic;
@@ -27,7 +26,8 @@ pub use client::{Client, Facts, Identity};
 pub use metadata::MetadataError;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 
-use crate::store::{Log, LogError, Store, StoreOptions, TopicNumber};
+use crate::store::worker::{Store, StoreOptions};
+use crate::store::{Log, LogError, TopicNumber};
 use timers::Timers;
 use topic::{Deleted, Locked, Surroundings, TopicHandle};
 
@@ -117,24 +117,27 @@ impl Node {
     pub fn start(settings: NodeSettings, clock: Clock, mut log: Box<dyn Log>) -> Result<Arc<Self>, StartError> {
         let saved = log.load()?;
         let metadata = metadata::read(&settings.data_path)?;
-        let node = Arc::new_cyclic(|this: &Weak<Self>| {
-            let this = this.clone();
-            let deliver = move |number, events| {
-                if let Some(node) = this.upgrade() {
+        // Set before anything is asked of the store, so that no answer misses it.
+        let home = Arc::new(OnceLock::<Weak<Self>>::new());
+        let deliver = {
+            let home = Arc::clone(&home);
+            move |number, events| {
+                if let Some(node) = home.get().and_then(Weak::upgrade) {
                     node.handle_store(number, events);
                 }
-            };
-            let store = Store::start(log, deliver, settings.store.clone());
-            Self {
-                metadata: metadata::Writer::new(&settings.data_path),
-                surroundings: Arc::new(Surroundings { clock, store, timers: Timers::default() }),
-                topics: RwLock::default(),
-                clients: Mutex::default(),
-                next_client: AtomicU64::new(1),
-                exiting: AtomicBool::new(false),
-                settings,
             }
+        };
+        let store = Store::start(log, deliver, settings.store).map_err(LogError::from)?;
+        let node = Arc::new(Self {
+            metadata: metadata::Writer::new(&settings.data_path),
+            surroundings: Arc::new(Surroundings { clock, store, timers: Timers::default() }),
+            topics: RwLock::default(),
+            clients: Mutex::default(),
+            next_client: AtomicU64::new(1),
+            exiting: AtomicBool::new(false),
+            settings,
         });
+        home.get_or_init(|| Arc::downgrade(&node));
         for topic in saved {
             node.restore(topic.number, &topic.image, &topic.batches);
         }

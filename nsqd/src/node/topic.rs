@@ -11,7 +11,8 @@ use nsqd_broker::{ConsumerKey, Now, Topic};
 
 use super::client::Client;
 use super::timers::Timers;
-use crate::store::{Store, TopicNumber};
+use crate::store::TopicNumber;
+use crate::store::worker::Store;
 use nsq::daemon::clock::Clock;
 
 /// What every topic of a node uses.

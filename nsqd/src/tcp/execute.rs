@@ -118,11 +118,6 @@ impl<'c> Executor<'c> {
         self.wants_messages = self.subscription.is_some();
     }
 
-    /// Whether [`deliver`](Self::deliver) may have something.
-    pub(super) fn wants_messages(&self) -> bool {
-        self.wants_messages
-    }
-
     /// Hands over the answers that wait, and takes messages into the outbox while there is room.
     pub(super) fn deliver(&mut self, out: &mut Outbox) {
         while self.wants_messages || !self.answers.is_empty() {
