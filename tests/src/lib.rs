@@ -1,1 +1,25 @@
-//! What the black-box tests share.
+//! What the black-box tests share: daemons on free ports, and clients that speak raw bytes.
+//!
+//! Nothing here uses the code that is judged: the harness knows the wire and HTTP by itself, so a mistake
+//! of ours cannot hide by being made twice. The daemon is the built program next to the test executable, or
+//! the one that `NSQD` names; where the original differs on purpose is listed in [`differences`].
+
+pub mod daemon;
+pub mod differences;
+pub mod http;
+pub mod process;
+pub mod raw;
+pub mod stats;
+pub mod table;
+
+pub use daemon::{Daemon, shared};
+pub use raw::{Client, Message};
+pub use table::each;
+
+use std::time::Duration;
+
+/// How long a test waits for something that must happen; only a failing test waits that long.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a test watches for something that must not happen.
+pub const SILENCE: Duration = Duration::from_millis(200);

@@ -1,0 +1,62 @@
+//! The places where this daemon and the original (v1.3.0) are meant to differ: the list of expectations
+//! that `NSQD_PEER=1`, set when `NSQD` names the original, turns to the original's side.
+
+use std::time::Duration;
+
+/// Whether the daemon under test is the original.
+pub fn is_original() -> bool {
+    std::env::var_os("NSQD_PEER").is_some_and(|value| value == "1")
+}
+
+/// Messages in flight on a lost connection go back to the queue at once; in the original they wait for
+/// their timeout.
+pub fn lost_connection_requeues_at_once() -> bool {
+    !is_original()
+}
+
+/// How late a timeout or a delay may fire. The original scans, and looks at a new channel after up to 5 s.
+pub fn lateness_max() -> Duration {
+    Duration::from_millis(if is_original() { 7_000 } else { 1_500 })
+}
+
+/// A message is flushed as soon as nothing more is ready, whatever the output buffer's timeout. In the
+/// original it waits for the timeout, and with the timeout off for the next heartbeat.
+pub fn flushes_when_nothing_more_is_ready() -> bool {
+    !is_original()
+}
+
+/// A delay outlives a restart and an overflow of the memory queue; the original delivers at once.
+pub fn delays_are_kept() -> bool {
+    !is_original()
+}
+
+/// Messages come in publish order, requeued ones apart; the original mixes memory and disk.
+pub fn keeps_publish_order() -> bool {
+    !is_original()
+}
+
+/// With `--mem-queue-size=0` a kill loses nothing acknowledged; the original loses what was in flight or
+/// deferred, and all before its first sync.
+pub fn survives_kill_without_memory_queue() -> bool {
+    !is_original()
+}
+
+/// Of a hundred messages, how many a consumer with this sample rate gets; the original gives one more.
+pub fn sampled_percentage(sample_rate: u32) -> u32 {
+    sample_rate + u32::from(is_original())
+}
+
+/// SIGHUP reloads; it kills the original.
+pub fn survives_hangup() -> bool {
+    !is_original()
+}
+
+/// Option values that crash the original later are refused at start.
+pub fn refuses_values_that_cannot_work() -> bool {
+    !is_original()
+}
+
+/// `/debug/setblockrate` and `/debug/freememory` work in the original and say 500; a 200 is as good.
+pub fn debug_action_statuses() -> &'static [u16] {
+    &[200, 500]
+}
