@@ -60,3 +60,9 @@ pub fn refuses_values_that_cannot_work() -> bool {
 pub fn debug_action_statuses() -> &'static [u16] {
     &[200, 500]
 }
+
+/// Ephemeral topics never touch the store, whatever their channels are called; in the original a lasting
+/// channel of one has a disk queue.
+pub fn ephemeral_topics_use_no_disk() -> bool {
+    !is_original()
+}

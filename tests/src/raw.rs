@@ -212,9 +212,7 @@ impl Client {
 
     /// The next frame must be a message, and come within `patience`.
     pub fn expect_message_within(&mut self, patience: Duration) -> Message {
-        let frame = self.next_frame_within(patience);
-        assert_eq!(frame.kind, 2, "{frame:?} is not a message");
-        Message::parse(&frame.data)
+        self.next_frame_within(patience).message()
     }
 
     /// The next frame must be a message with this body.
@@ -296,12 +294,17 @@ impl Client {
     }
 }
 
-impl Message {
-    fn parse(data: &[u8]) -> Self {
-        let (timestamp, rest) = data.split_first_chunk::<8>().expect("a message has a timestamp");
+impl Frame {
+    /// The message in it.
+    ///
+    /// # Panics
+    /// When it is not a message.
+    pub fn message(&self) -> Message {
+        assert_eq!(self.kind, 2, "{self:?} is not a message");
+        let (timestamp, rest) = self.data.split_first_chunk::<8>().expect("a message has a timestamp");
         let (attempts, rest) = rest.split_first_chunk::<2>().expect("a message has attempts");
         let (id, body) = rest.split_first_chunk::<16>().expect("a message has an id");
-        Self {
+        Message {
             timestamp_ns: i64::from_be_bytes(*timestamp),
             attempts: u16::from_be_bytes(*attempts),
             id: std::str::from_utf8(id).expect("message ids are ASCII").to_owned(),
