@@ -66,3 +66,8 @@ pub fn debug_action_statuses() -> &'static [u16] {
 pub fn ephemeral_topics_use_no_disk() -> bool {
     !is_original()
 }
+
+/// A stop closes connections that never sent the magic too; the original waits for them, for ever.
+pub fn stops_without_waiting_for_a_magic() -> bool {
+    !is_original()
+}
