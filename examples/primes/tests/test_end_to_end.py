@@ -82,14 +82,14 @@ def test_a_worker_that_is_told_to_stop_gives_its_number_back(start_daemon, start
 
 def test_a_worker_killed_in_the_middle_of_a_number_loses_nothing(start_daemon, start_example):
     # The timeout is for daemons that give a message back only then, as nsqd v1.3.0 does.
-    daemon = start_daemon("--msg-timeout=2s")
+    daemon = start_daemon("--msg-timeout=3s")
     example = start_example(daemon)
     watcher = example.watcher()
     victim = example.worker("--work-seconds", "50")
     example.publish("--to", "40")
     victim.wait_for("judging 1$")
-    heir = example.worker()
     victim.kill()
+    heir = example.worker()
 
     results = watcher.wait_for_results(40)
     assert_judged_rightly(results, 40)
