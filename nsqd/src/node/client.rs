@@ -5,8 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nsq::wire::command::Phase;
-use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::ConsumerKey;
+use nsq::wire::name::TopicName;
 use tokio::sync::Notify;
 
 /// What a client said of itself, and what was agreed with it.
@@ -24,17 +23,6 @@ pub struct Identity {
     pub topology_zone: String,
     /// Its region.
     pub topology_region: String,
-}
-
-/// Where a client is subscribed.
-#[derive(Debug, Clone, Copy)]
-pub struct Subscribed {
-    /// The topic.
-    pub topic: TopicName,
-    /// The channel.
-    pub channel: ChannelName,
-    /// The consumer it is there.
-    pub(crate) key: ConsumerKey,
 }
 
 /// A client of the TCP protocol, shared by its session, the topic it is subscribed to, and `/stats`.
@@ -58,8 +46,6 @@ pub struct Facts {
     pub identity: Identity,
     /// What it may do now.
     pub phase: Phase,
-    /// Where it is subscribed.
-    pub subscribed: Option<Subscribed>,
     /// How many messages it published, by topic.
     pub published: BTreeMap<TopicName, u64>,
 }
@@ -76,7 +62,6 @@ impl Client {
             facts: Mutex::new(Facts {
                 identity,
                 phase: Phase::Init,
-                subscribed: None,
                 published: BTreeMap::new(),
             }),
             closed: AtomicBool::new(false),

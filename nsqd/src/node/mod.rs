@@ -5,6 +5,7 @@
 
 mod client;
 mod metadata;
+mod snapshot;
 mod subscription;
 mod timers;
 mod topic;
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use nsq::daemon::clock::Clock;
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::storage::{Event, Request, TopicImage};
-use nsqd_broker::{Now, Publication, Topic, TopicSettings};
+use nsqd_broker::{Publication, Topic, TopicSettings};
 
 pub use client::{Client, Facts, Identity};
 pub use metadata::MetadataError;
@@ -439,10 +440,6 @@ impl Node {
     /// The node's clock.
     pub fn clock(&self) -> &Clock {
         &self.surroundings.clock
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        self.surroundings.now()
     }
 
     fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, Topics> {

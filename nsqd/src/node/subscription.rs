@@ -7,7 +7,7 @@ use nsq::wire::message::MessageId;
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::{AckError, ConsumerKey, ConsumerSettings, Delivery, SubscribeError};
 
-use super::client::{Client, Subscribed};
+use super::client::Client;
 use super::topic::{Deleted, Locked, TopicHandle};
 use super::Node;
 
@@ -75,7 +75,6 @@ impl Node {
             if is_new && !channel.is_ephemeral() {
                 self.metadata.request();
             }
-            client.update(|facts| facts.subscribed = Some(Subscribed { topic, channel, key }));
             return Ok(Subscription { topic: handle, key, channel });
         }
     }
