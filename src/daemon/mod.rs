@@ -4,6 +4,7 @@ pub mod clock;
 pub mod go_duration;
 pub mod http;
 pub mod logging;
+pub mod options;
 
 pub mod os_error;
 pub mod signals;

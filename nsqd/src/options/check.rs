@@ -1,0 +1,79 @@
+//! What was typed, looked at as a whole: what NSQ refuses, what it accepts and then crashes on, and what would be
+//! unsafe to ignore while the feature is not built.
+//!
+//! The order and the texts of NSQ's own refusals are kept: operators and scripts know them.
+
+use nsq::daemon::options::{Typed, Value};
+
+use super::words::{AuthMethod, TlsRequired};
+
+/// Says why these options must not be run, if so.
+pub(super) fn check(typed: &Typed) -> Result<(), String> {
+    in_range(typed, "max-deflate-level", 1..=9, "must be [1,9]")?;
+    in_range(typed, "node-id", 0..=1023, "must be [0,1024)")?;
+    tls_is_not_relied_upon(typed)?;
+    typed.field::<AuthMethod>("auth-http-request-method")?;
+    percentiles_are_fractions(typed)?;
+    authorisation_is_not_relied_upon(typed)?;
+
+    in_range(typed, "mem-queue-size", 0..=i64::MAX, "must be >= 0")?;
+    longer_than(typed, "sync-timeout", 0, "must be > 0")?;
+    longer_than(typed, "output-buffer-timeout", 0, "must be > 0")?;
+    if !typed.field::<String>("statsd-address")?.is_empty() {
+        longer_than(typed, "statsd-interval", 1_000_000_000, "must be > 1s")?;
+    }
+    if typed.field::<String>("tcp-address")?.is_empty() {
+        return Err("--tcp-address must not be empty".to_owned());
+    }
+    Ok(())
+}
+
+fn tls_is_not_relied_upon(typed: &Typed) -> Result<(), String> {
+    let by_policy = !typed.field::<String>("tls-client-auth-policy")?.is_empty();
+    let by_flag = typed.field::<TlsRequired>("tls-required")? != TlsRequired::No;
+    let has_files = ["tls-cert", "tls-key"]
+        .into_iter()
+        .map(|flag| typed.field::<String>(flag))
+        .any(|file| file.is_ok_and(|file| !file.is_empty()));
+    match (by_flag || by_policy, has_files) {
+        (false, _) => Ok(()),
+        (true, false) => Err("cannot require TLS client connections without TLS key and cert".to_owned()),
+        (true, true) => {
+            let flag = if by_flag { "tls-required" } else { "tls-client-auth-policy" };
+            Err(format!("--{flag} demands TLS, which is not built yet: it will not run without"))
+        }
+    }
+}
+
+fn authorisation_is_not_relied_upon(typed: &Typed) -> Result<(), String> {
+    if typed.field::<Vec<String>>("auth-http-address")?.is_empty() {
+        return Ok(());
+    }
+    let why = "--auth-http-address demands authorisation, which is not built yet: it will not run without";
+    Err(why.to_owned())
+}
+
+fn percentiles_are_fractions(typed: &Typed) -> Result<(), String> {
+    let percentiles: Vec<f64> = typed.field("e2e-processing-latency-percentile")?;
+    // Written so that NaN, which is in no relation to anything, is refused as well.
+    match percentiles.iter().find(|percentile| !(**percentile > 0.0 && **percentile <= 1.0)) {
+        Some(percentile) => Err(format!("invalid E2E processing latency percentile: {percentile}")),
+        None => Ok(()),
+    }
+}
+
+fn in_range(
+    typed: &Typed,
+    flag: &str,
+    range: std::ops::RangeInclusive<i64>,
+    must: &str,
+) -> Result<(), String> {
+    if range.contains(&typed.field(flag)?) { Ok(()) } else { Err(format!("--{flag} {must}")) }
+}
+
+fn longer_than(typed: &Typed, flag: &str, bound_ns: i64, must: &str) -> Result<(), String> {
+    match typed.value(flag) {
+        Value::Duration(ns) if *ns <= bound_ns => Err(format!("--{flag} {must}")),
+        _ => Ok(()),
+    }
+}
