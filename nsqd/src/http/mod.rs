@@ -1,0 +1,96 @@
+//! nsqd's HTTP API (spec nsqd-http.md): all routes in one list, one file a resource.
+//!
+//! Handlers read their parameters, ask the node, and answer. What HTTP demands of every daemon is
+//! [`nsq::daemon::http`]; what a topic is, only the node knows.
+
+mod arguments;
+mod channels;
+pub mod config;
+mod debug;
+mod info;
+mod ping;
+mod publish;
+mod stats;
+mod topics;
+
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nsq::api::info::Info;
+use nsq::daemon::http::{App, Routes};
+
+use crate::node::Node;
+use config::LiveConfig;
+
+/// What the handlers work with.
+pub struct HttpState {
+    /// The topics.
+    pub node: Arc<Node>,
+    /// The line `--version` prints; `/stats` begins with it.
+    pub banner: String,
+    /// What `/info` shows.
+    pub info: Info,
+    /// What a publisher may send.
+    pub limits: Limits,
+    /// What `/config` shows and changes.
+    pub config: LiveConfig,
+}
+
+/// What a publisher may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest message, in bytes.
+    pub message_bytes_max: usize,
+    /// The longest body of `/mpub`, in bytes.
+    pub body_bytes_max: usize,
+    /// The longest `defer`.
+    pub delay_max: Duration,
+}
+
+/// The whole API over one node.
+pub fn app(state: HttpState) -> App {
+    Routes::new()
+        .post("/pub", publish::one)
+        .unlogged()
+        .post("/mpub", publish::many)
+        .unlogged()
+        .get("/ping", ping::show)
+        .get("/info", info::show)
+        .get("/stats", stats::show)
+        .post("/topic/create", topics::create)
+        .post("/topic/delete", topics::delete)
+        .post("/topic/empty", topics::empty)
+        .post("/topic/pause", topics::pause)
+        .post("/topic/unpause", topics::unpause)
+        .post("/channel/create", channels::create)
+        .post("/channel/delete", channels::delete)
+        .post("/channel/empty", channels::empty)
+        .post("/channel/pause", channels::pause)
+        .post("/channel/unpause", channels::unpause)
+        .get("/config/{option}", config::show)
+        .put("/config/{option}", config::change)
+        .get("/debug/pprof/", debug::index)
+        .unlogged()
+        .get("/debug/pprof/cmdline", debug::command_line)
+        .unlogged()
+        .get("/debug/pprof/symbol", debug::symbols)
+        .unlogged()
+        .post("/debug/pprof/symbol", debug::symbols)
+        .unlogged()
+        .get("/debug/pprof/profile", debug::not_implemented)
+        .unlogged()
+        .get("/debug/pprof/heap", debug::not_implemented)
+        .unlogged()
+        .get("/debug/pprof/goroutine", debug::not_implemented)
+        .unlogged()
+        .get("/debug/pprof/block", debug::not_implemented)
+        .unlogged()
+        .get("/debug/pprof/threadcreate", debug::not_implemented)
+        .unlogged()
+        .put("/debug/setblockrate", debug::set_block_rate)
+        .post("/debug/freememory", debug::free_memory)
+        .with_state(Arc::new(state))
+}

@@ -1,0 +1,82 @@
+//! `POST /topic/*`. Success is an empty answer; a request's body is ignored.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use nsq::daemon::http::{HttpError, Query, Reply};
+
+use super::{HttpState, arguments};
+
+pub(super) async fn create(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
+    state.node.create_topic(arguments::topic(&query)?).await;
+    Ok(Reply::Empty)
+}
+
+pub(super) async fn delete(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
+    let topic = arguments::raw_topic(&query)?;
+    state.node.delete_topic(topic).map_err(|error| arguments::refusal("/topic/delete", error))?;
+    Ok(Reply::Empty)
+}
+
+pub(super) async fn empty(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
+    let topic = arguments::topic(&query)?;
+    state.node.empty_topic(topic.as_str()).map_err(|error| arguments::refusal("/topic/empty", error))?;
+    Ok(Reply::Empty)
+}
+
+pub(super) async fn pause(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
+    set_paused(&state, &query, true)
+}
+
+pub(super) async fn unpause(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
+    set_paused(&state, &query, false)
+}
+
+fn set_paused(state: &HttpState, query: &Query, paused: bool) -> Result<Reply, HttpError> {
+    let topic = arguments::raw_topic(query)?;
+    let action = if paused { "/topic/pause" } else { "/topic/unpause" };
+    state.node.pause_topic(topic, paused).map_err(|error| arguments::refusal(action, error))?;
+    Ok(Reply::Empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::testing::{Server, post};
+
+    #[tokio::test]
+    async fn only_creating_and_emptying_check_the_name() {
+        let server = Server::new();
+        for (target, answer) in [
+            ("/topic/create", "400 MISSING_ARG_TOPIC"),
+            ("/topic/create?topic=$", "400 INVALID_TOPIC"),
+            ("/topic/create?topic=%", "400 INVALID_REQUEST"),
+            ("/topic/create?topic=t&topic=$", "200 "),
+            ("/topic/create?topic=t", "200 "),
+            ("/topic/empty", "400 MISSING_ARG_TOPIC"),
+            ("/topic/empty?topic=$", "400 INVALID_TOPIC"),
+            ("/topic/empty?topic=nope", "404 TOPIC_NOT_FOUND"),
+            ("/topic/empty?topic=t", "200 "),
+            ("/topic/pause?topic=$", "404 TOPIC_NOT_FOUND"),
+            ("/topic/unpause", "400 MISSING_ARG_TOPIC"),
+            ("/topic/pause?topic=t", "200 "),
+            ("/topic/pause?topic=t", "200 "),
+            ("/topic/unpause?topic=t", "200 "),
+            ("/topic/delete", "400 MISSING_ARG_TOPIC"),
+            ("/topic/delete?topic=$", "404 TOPIC_NOT_FOUND"),
+            ("/topic/delete?topic=t", "200 "),
+            ("/topic/delete?topic=t", "404 TOPIC_NOT_FOUND"),
+        ] {
+            assert_eq!(server.ask(post(target, "topic=form")).await.code(), answer, "{target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pause_shows_in_the_stats() {
+        let server = Server::new();
+        server.ask(post("/topic/create?topic=t", "")).await;
+        for (action, paused) in [("pause", true), ("unpause", false)] {
+            server.ask(post(&format!("/topic/{action}?topic=t"), "")).await;
+            assert_eq!(server.stats().await.topics.unwrap()[0].paused, paused);
+        }
+    }
+}
