@@ -1,8 +1,16 @@
-//! The NSQ message queue daemon.
+//! The NSQ message queue daemon: topics and channels behind the V2 protocol and HTTP.
+//!
+//! What a topic *is* stands in the crate `nsqd_broker`, which knows no socket, disk or clock. This crate connects
+//! it to the world; ARCHITECTURE.md is the map.
 
+mod daemon;
+pub mod data_dir;
+pub mod http;
+pub mod metrics;
 pub mod node;
+pub mod options;
 pub mod store;
 pub mod tcp;
 
-/// The version of NSQ that this daemon speaks for: clients and tools ask for it.
-pub const VERSION: &str = "1.3.0";
+pub use daemon::{StartError, run};
+pub use nsq::daemon::version::NSQ_VERSION as VERSION;

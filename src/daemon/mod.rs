@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod go_duration;
 pub mod http;
+pub mod listener;
 pub mod logging;
 pub mod options;
 

@@ -29,7 +29,7 @@ pub(super) async fn one(
     let topic = arguments::topic(&query)?;
     let Ok(delay) = delay(&query, state.limits.delay_max) else {
         // By then v1.3.0 has made the topic.
-        state.node.create_topic(topic).await;
+        state.node.create_topic(topic);
         return Err(bad_request("INVALID_DEFER"));
     };
     state.node.publish(topic, &[message], delay).await.map_err(refused)?;
@@ -48,7 +48,7 @@ pub(super) async fn many(
     }
     let query = Query::parse(query.as_deref())?;
     let topic = arguments::topic(&query)?;
-    state.node.create_topic(topic).await;
+    state.node.create_topic(topic);
     let body =
         read_body(body, body_bytes_max).await.map_err(|error| unread(error, too_large("BODY_TOO_BIG")))?;
     let messages = match is_binary(&query) {

@@ -8,7 +8,7 @@ use nsq::daemon::http::{HttpError, Query, Reply};
 use super::{HttpState, arguments};
 
 pub(super) async fn create(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
-    state.node.create_topic(arguments::topic(&query)?).await;
+    state.node.create_topic(arguments::topic(&query)?);
     Ok(Reply::Empty)
 }
 

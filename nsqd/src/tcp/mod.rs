@@ -12,20 +12,15 @@ mod session;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nsq::daemon::listener::Listener;
 use nsq::wire::command::Limits;
 use nsq::wire::identify::{IdentifyLimits, Offer, Settings};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use crate::node::Node;
 use protocol::Terms;
-
-/// How often a silent connection is probed by the system.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long accepting pauses when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -54,24 +49,6 @@ pub struct TcpSettings {
     pub msg_timeout: Duration,
 }
 
-/// The other end of a connection.
-#[derive(Debug, Clone)]
-struct Peer {
-    /// `ip:port`; `@` behind a Unix socket.
-    address: String,
-    /// The address alone; empty behind a Unix socket.
-    host: String,
-}
-
-/// Where clients connect.
-#[derive(Debug)]
-pub enum Listener {
-    /// A TCP port.
-    Tcp(TcpListener),
-    /// A Unix socket.
-    Unix(UnixListener),
-}
-
 impl Context {
     /// What connections to `node` are served with.
     pub fn new(node: Arc<Node>, settings: TcpSettings) -> Self {
@@ -89,28 +66,21 @@ impl Context {
     }
 }
 
-/// Serves clients until `shutdown` is ready: then no more are accepted. Those that are connected end when the node
+/// Serves clients until `stop` is ready: then no more are accepted. Those that are connected end when the node
 /// closes them.
-pub async fn serve(listener: Listener, context: Arc<Context>, shutdown: impl Future<Output = ()>) {
-    let accepting = async {
-        match &listener {
-            Listener::Tcp(listener) => accept_all(|| accept_tcp(listener), &context).await,
-            Listener::Unix(listener) => accept_all(|| accept_unix(listener), &context).await,
-        }
-    };
+pub async fn serve(listener: Listener, context: Arc<Context>, stop: impl Future<Output = ()>) {
+    tracing::info!("TCP: listening on {}", listener.address());
     tokio::select! {
-        () = accepting => {}
-        () = shutdown => {}
+        () = accept_all(&listener, &context) => {}
+        () = stop => {}
     }
+    tracing::info!("TCP: closing {}", listener.address());
+    listener.close();
 }
 
-async fn accept_all<S, F>(mut accept: impl FnMut() -> F, context: &Arc<Context>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Future<Output = io::Result<(S, Peer)>>,
-{
+async fn accept_all(listener: &Listener, context: &Arc<Context>) {
     loop {
-        match accept().await {
+        match listener.accept().await {
             Ok((stream, peer)) => {
                 tracing::info!(client = %peer.address, "TCP: new client({})", peer.address);
                 let context = Arc::clone(context);
@@ -129,20 +99,4 @@ where
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
-    let (stream, address) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    let keepalive =
-        socket2::TcpKeepalive::new().with_time(KEEPALIVE_INTERVAL).with_interval(KEEPALIVE_INTERVAL);
-    socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    // Behind a listener for both families, IPv4 peers are shown as such.
-    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-    Ok((stream, Peer { address: address.to_string(), host: address.ip().to_string() }))
-}
-
-async fn accept_unix(listener: &UnixListener) -> io::Result<(tokio::net::UnixStream, Peer)> {
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, Peer { address: "@".to_owned(), host: String::new() }))
 }

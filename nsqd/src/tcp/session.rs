@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use nsq::daemon::listener::Peer;
 use nsq::wire::MAGIC_V2;
 use nsq::wire::decoder::{Decoder, Refusal};
 use nsq::wire::error::ProtocolError;
@@ -95,7 +96,7 @@ struct Times {
 }
 
 /// Serves one connection until its end.
-pub(super) async fn serve<S>(mut stream: S, context: &Context, peer: super::Peer)
+pub(super) async fn serve<S>(mut stream: S, context: &Context, peer: Peer)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

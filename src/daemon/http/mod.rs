@@ -22,4 +22,4 @@ pub use error::HttpError;
 pub use query::Query;
 pub use reply::{Reply, plain_text};
 pub use routes::Routes;
-pub use serve::{Listener, serve, serve_connection};
+pub use serve::{serve, serve_connection};

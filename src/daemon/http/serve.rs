@@ -13,7 +13,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -21,15 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::app::{App, malformed};
 use super::head_timeout::{HeadTimeout, Phase};
-
-/// Where connections come from: bound already.
-#[derive(Debug)]
-pub enum Listener {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A unix socket; its file is removed when serving ends.
-    Unix(UnixListener),
-}
+use crate::daemon::listener::Listener;
 
 /// Serves `app` until `stop` completes, then waits a little for the requests that are being answered.
 /// `name` is what the log calls this listener (`HTTP`).
@@ -43,9 +34,11 @@ pub async fn serve(name: &str, listener: Listener, app: App, stop: impl Future<O
         tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, remote)) => {
+                Ok((stream, peer)) => {
                     let (app, stopped) = (app.clone(), stopped.clone());
-                    connections.spawn(async move { serve_connection(stream, &remote, &app, stopped).await });
+                    connections.spawn(async move {
+                        serve_connection(stream, &peer.address, &app, stopped).await;
+                    });
                 }
                 Err(error) => {
                     warn!("{name}: failed to accept on {address} - {error}");
@@ -107,43 +100,6 @@ where
     hang_up(io, if stopping { Duration::ZERO } else { LINGER }).await;
 }
 
-impl Listener {
-    async fn accept(&self) -> io::Result<(Stream, String)> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok((Box::new(stream), address.to_string()))
-            }
-            Listener::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                // The peer's end has no name as a rule; Go writes it like this.
-                Ok((Box::new(stream), "@".to_owned()))
-            }
-        }
-    }
-
-    fn address(&self) -> String {
-        match self {
-            Listener::Tcp(listener) => listener.local_addr().map(|address| address.to_string()),
-            Listener::Unix(listener) => listener.local_addr().map(|address| match address.as_pathname() {
-                Some(path) => path.display().to_string(),
-                None => "@".to_owned(),
-            }),
-        }
-        .unwrap_or_default()
-    }
-
-    fn close(self) {
-        let Listener::Unix(listener) = self else { return };
-        let Ok(address) = listener.local_addr() else { return };
-        let Some(path) = address.as_pathname() else { return };
-        if let Err(error) = std::fs::remove_file(path) {
-            warn!("failed to remove the unix socket {} - {error}", path.display());
-        }
-    }
-}
-
 /// HTTP/1.1 demands the header.
 fn names_its_host(request: &Request<Incoming>) -> bool {
     request.version() < Version::HTTP_11 || request.headers().contains_key(HOST)
@@ -162,10 +118,6 @@ async fn hang_up<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, patience: Durat
     let _ = timeout(patience, goodbye).await;
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Duplex for IO {}
-type Stream = Box<dyn Duplex>;
-
 /// The longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long running requests may take once serving is to stop.
@@ -182,7 +134,7 @@ mod tests {
     use axum::body::Body;
     use axum::http::StatusCode;
     use std::net::SocketAddr;
-    use tokio::net::{TcpStream, UnixStream};
+    use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
     use tokio::sync::oneshot;
 
     fn app() -> App {

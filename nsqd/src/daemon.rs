@@ -1,0 +1,261 @@
+//! The daemon as a whole: from options to listeners, from a signal to the last byte on the disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nsq::api::info::Info;
+use nsq::daemon::clock::Clock;
+use nsq::daemon::listener::{ListenError, Listener};
+use nsq::daemon::logging::LogControl;
+use nsq::daemon::options::ConfigValue;
+use nsq::daemon::version::{OWN_VERSION, version_line};
+use nsq::daemon::{http as http_server, signals};
+use nsq::wire::command::Limits;
+use nsq::wire::identify::{IdentifyLimits, Offer};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::data_dir::{DataDirLock, LockError};
+use crate::http::config::{ConfigValue as ShownValue, LiveConfig};
+use crate::http::{HttpState, Limits as HttpLimits};
+use crate::metrics::snapshot::StatsFilter;
+use crate::metrics::statsd::{Form, Round};
+use crate::metrics::statsd_push::Push;
+use crate::node::{Node, NodeSettings};
+use crate::options::{Address, Options, PROGRAM};
+use crate::store::LogError;
+use crate::store::sled::SledLog;
+use crate::store::worker::StoreOptions;
+use crate::tcp::{self, TcpSettings};
+
+/// Why the daemon could not start, or could not end as it should: the text of its last log line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory is not ours.
+    #[error("failed to instantiate nsqd - {0}")]
+    DataDir(#[from] LockError),
+    /// An address cannot be listened on.
+    #[error("failed to instantiate nsqd - {0}")]
+    Listen(#[from] ListenError),
+    /// The system gives no threads or no signals.
+    #[error("failed to instantiate nsqd - {0}")]
+    System(#[from] std::io::Error),
+    /// The store cannot be opened.
+    #[error("failed to open the store - {0}")]
+    Store(#[from] LogError),
+    /// What was kept cannot be taken up, or could not be kept.
+    #[error("{0}")]
+    Node(#[from] crate::node::StartError),
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// If it cannot start, or could not write down what is to outlive it.
+pub fn run(options: Options, log: LogControl) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(options, log));
+    // Sessions that still hang on a socket are not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> {
+    let clock = Clock::new();
+    let (mut termination, mut hangups) = signals::install()?;
+    let data_dir = options.data_dir();
+    let _lock = DataDirLock::acquire(&data_dir)?;
+    info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
+    info!("ID: {}", options.node_id);
+    for warning in options.not_yet() {
+        warn!("{warning}");
+    }
+    let tcp_listener = listen(&options.tcp_address).await?;
+    let http_listener = listen(&options.http_address).await?;
+    let port = |listener: &Option<Listener>| listener.as_ref().and_then(Listener::port);
+    let ports = Ports { tcp: port(&tcp_listener), http: port(&http_listener) };
+    let info = info_of(&options, &clock, ports, http_listener.is_some());
+    options.bound(ports.tcp, ports.http);
+    let options = Arc::new(options);
+
+    let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir))?;
+    let (stop, stopped) = watch::channel(false);
+    let stopping = || until(stopped.clone());
+    let background = tokio::spawn(node.background());
+    let mut servers = Vec::new();
+    if let Some(listener) = tcp_listener {
+        let context = Arc::new(tcp::Context::new(Arc::clone(&node), tcp_settings(&options)));
+        servers.push(tokio::spawn(tcp::serve(listener, context, stopping())));
+    }
+    if let Some(listener) = http_listener {
+        let app = crate::http::app(http_state(&options, &node, info, log.clone()));
+        servers.push(tokio::spawn(http_server::serve("HTTP", listener, app, stopping())));
+    }
+    if !options.statsd_address.is_empty() {
+        let (push, node) = (statsd_push(&options), Arc::clone(&node));
+        let look = statsd_look(Arc::clone(&options), node);
+        let stopping = stopping();
+        servers.push(tokio::spawn(async move { push.run(look, stopping).await }));
+    }
+    let signal = loop {
+        tokio::select! {
+            signal = termination.requested() => break signal,
+            () = hangups.next() => reread(&options, &log),
+        }
+    };
+
+    info!("{signal} received, stopping");
+    node.begin_exit();
+    stop.send_replace(true);
+    for server in servers {
+        // One that panicked has said so; the others and the data still count.
+        let _ = server.await;
+    }
+    background.abort();
+    tokio::task::block_in_place(|| node.stop())?;
+    info!("NSQ: bye");
+    Ok(())
+}
+
+fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Node>, StartError> {
+    let log = SledLog::open(data_dir)?;
+    let settings = NodeSettings {
+        node_id: options.node_id,
+        data_path: data_dir.to_owned(),
+        mem_queue_size: options.mem_queue_size as u64,
+        channel_consumers_max: options.max_channel_consumers.try_into().unwrap_or(0),
+        requeue_on_disconnect: options.requeue_on_disconnect,
+        latency_percentiles: options.e2e_processing_latency_percentiles.clone(),
+        latency_window: options.e2e_processing_latency_window_time,
+        sync_timeout: options.sync_timeout,
+        store: StoreOptions::default(),
+    };
+    Ok(Node::start(settings, clock, Box::new(log))?)
+}
+
+/// The ports that are listened on; `None` for a Unix socket or nothing.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    tcp: Option<u16>,
+    http: Option<u16>,
+}
+
+async fn listen(address: &Address) -> Result<Option<Listener>, ListenError> {
+    Ok(match address {
+        Address::Off => None,
+        Address::Tcp(address) => Some(Listener::tcp(address).await?),
+        Address::Unix(path) => Some(Listener::unix(path)?),
+    })
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // The sender lives until everything has ended; were it gone, that would mean the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// SIGHUP: takes the log level from the configuration file again.
+fn reread(options: &Options, log: &LogControl) {
+    match options.reread_log_level() {
+        Ok(Some(level)) => {
+            log.set_level(level);
+            info!("SIGHUP received: the log level is that of the configuration file");
+        }
+        Ok(None) => info!("SIGHUP received: there is nothing to read again"),
+        Err(why) => warn!("SIGHUP received: {why}"),
+    }
+}
+
+fn tcp_settings(options: &Options) -> TcpSettings {
+    TcpSettings {
+        limits: Limits {
+            msg_size_max: options.max_msg_size,
+            body_size_max: options.max_body_size,
+            rdy_count_max: i64::try_from(options.max_rdy_count).unwrap_or(i64::MAX),
+            req_timeout_max: options.max_req_timeout,
+        },
+        identify_limits: IdentifyLimits {
+            heartbeat_interval_max: options.max_heartbeat_interval,
+            output_buffer_timeout_min: options.min_output_buffer_timeout,
+            output_buffer_timeout_max: options.max_output_buffer_timeout,
+            output_buffer_size_max: options.max_output_buffer_size,
+            msg_timeout_max: options.max_msg_timeout,
+        },
+        offer: Offer {
+            version: crate::VERSION.to_owned(),
+            rdy_count_max: i64::try_from(options.max_rdy_count).unwrap_or(i64::MAX),
+            // None of the three is built yet: a client is told so and goes on without.
+            tls: false,
+            snappy: false,
+            deflate: false,
+            deflate_level_max: options.max_deflate_level.into(),
+            auth_required: false,
+            topology_region: options.topology_region.clone(),
+            topology_zone: options.topology_zone.clone(),
+        },
+        output_buffer_timeout: options.output_buffer_timeout,
+        msg_timeout: options.msg_timeout,
+    }
+}
+
+fn http_state(options: &Arc<Options>, node: &Arc<Node>, info: Info, log: LogControl) -> HttpState {
+    let (lookupd_addresses, _) = watch::channel(Some(options.nsqlookupd_tcp_addresses.clone()));
+    let shown = Arc::clone(options);
+    HttpState {
+        node: Arc::clone(node),
+        banner: version_line(PROGRAM.name),
+        info,
+        limits: HttpLimits {
+            message_bytes_max: options.max_msg_size,
+            body_bytes_max: options.max_body_size,
+            delay_max: options.max_req_timeout,
+        },
+        config: LiveConfig {
+            option: Box::new(move |key| {
+                shown.config_value(key).map(|value| match value {
+                    ConfigValue::Text(text) => ShownValue::Text(text),
+                    ConfigValue::Json(json) => ShownValue::Json(json),
+                })
+            }),
+            log_level: Box::new(log),
+            lookupd_addresses,
+        },
+    }
+}
+
+fn info_of(options: &Options, clock: &Clock, ports: Ports, has_http: bool) -> Info {
+    let port = |port: Option<u16>| port.map_or(-1, i32::from);
+    let nanoseconds = |duration: std::time::Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+    Info {
+        version: crate::VERSION.to_owned(),
+        broadcast_address: options.broadcast_address.clone(),
+        hostname: gethostname::gethostname().to_string_lossy().into_owned(),
+        http_port: if has_http { port(ports.http) } else { 0 },
+        tcp_port: port(ports.tcp),
+        start_time: clock.start_unix_s(),
+        max_heartbeat_interval: nanoseconds(options.max_heartbeat_interval),
+        max_output_buffer_size: i64::try_from(options.max_output_buffer_size).unwrap_or(i64::MAX),
+        max_output_buffer_timeout: nanoseconds(options.max_output_buffer_timeout),
+        max_deflate_level: options.max_deflate_level.into(),
+        topology_zone: options.topology_zone.clone(),
+        topology_region: options.topology_region.clone(),
+    }
+}
+
+fn statsd_push(options: &Options) -> Push {
+    Push {
+        address: options.statsd_address.clone(),
+        interval: options.statsd_interval,
+        packet_bytes: options.statsd_udp_packet_size,
+        form: Form {
+            prefix: options.statsd_prefix.clone(),
+            exclude_ephemeral: options.statsd_exclude_ephemeral,
+        },
+    }
+}
+
+fn statsd_look(options: Arc<Options>, node: Arc<Node>) -> impl FnMut() -> Round {
+    move || Round {
+        snapshot: node.snapshot(&StatsFilter { include_clients: false, ..StatsFilter::default() }),
+        memory: options.statsd_mem_stats.then(crate::metrics::memory::read),
+    }
+}
