@@ -17,12 +17,15 @@ use super::HttpState;
 /// What `/config` shows and changes.
 pub struct LiveConfig {
     /// The value an option had at start, by its key in the config file.
-    pub option: Box<dyn Fn(&str) -> Option<ConfigValue> + Send + Sync>,
+    pub option: OptionLookup,
     /// The log's level.
     pub log_level: Box<dyn LogLevel>,
     /// Where the nsqlookupds are; `None` once a `null` was put. Receivers are told of every change.
     pub lookupd_addresses: watch::Sender<Option<Vec<String>>>,
 }
+
+/// Finds the value of an option by its key; `None` for a key no option has.
+pub type OptionLookup = Box<dyn Fn(&str) -> Option<ConfigValue> + Send + Sync>;
 
 /// The value of an option, in the form in which it is shown.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! HTTP as NSQ's daemons speak it (spec nsqd-http.md, §1): routing, errors, parameters, bodies, the access log.
 //!
 //! A daemon lists its [`Routes`] in one flat list, gives them a state and gets an [`App`]: one request in, one
-//! response out, without a socket. [`serve`] puts an app on a listener. Handlers are axum's; they take the
+//! response out, without a socket. [`serve()`] puts an app on a listener. Handlers are axum's; they take the
 //! [`Query`] they need, read their body with [`read_body`] and answer a [`Reply`] or an [`HttpError`].
 //! Nothing here knows what a topic is.
 
