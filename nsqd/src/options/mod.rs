@@ -80,10 +80,9 @@ options! {
                 flag("http-client-request-timeout").default("5s").not_yet("discovery"),
         }
         "Authorisation" {
-            /// A server that says what a client may do: `host:port` or a URL. Repeat it for each. Until this is
-            /// built, nsqd refuses to start with it.
+            /// A server that says what a client may do: `host:port` or a URL. Repeat it for each.
             pub auth_http_addresses: Vec<String> =
-                flag("auth-http-address").key("auth_http_addresses").not_yet("authorisation"),
+                flag("auth-http-address").key("auth_http_addresses").refused("authorisation"),
             /// How such a server is asked: get or post.
             pub auth_http_request_method: AuthMethod =
                 flag("auth-http-request-method").default("get").not_yet("authorisation"),
@@ -160,14 +159,12 @@ options! {
             pub tls_cert: PathBuf = flag("tls-cert").not_yet("TLS"),
             /// The key file.
             pub tls_key: PathBuf = flag("tls-key").not_yet("TLS"),
-            /// What is asked of clients: `require` a certificate, or `require-verify` one of a known authority. Until
-            /// TLS is built, nsqd refuses to start with it.
-            pub tls_client_auth_policy: String = flag("tls-client-auth-policy").not_yet("TLS"),
+            /// What is asked of clients: `require` a certificate, or `require-verify` one of a known authority.
+            pub tls_client_auth_policy: String = flag("tls-client-auth-policy").refused("TLS"),
             /// The file of authorities that may vouch for clients.
             pub tls_root_ca_file: PathBuf = flag("tls-root-ca-file").not_yet("TLS"),
-            /// Whether clients must speak TLS: true, false, or tcp-https for all but HTTP. Until TLS is built, nsqd
-            /// refuses to start with it.
-            pub tls_required: TlsRequired = flag("tls-required").default("false").not_yet("TLS"),
+            /// Whether clients must speak TLS: true, false, or tcp-https for all but HTTP.
+            pub tls_required: TlsRequired = flag("tls-required").default("false").refused("TLS"),
             /// The oldest version clients may speak: tls1.0, tls1.1, tls1.2 or tls1.3.
             pub tls_min_version: TlsMinVersion = flag("tls-min-version").default("tls1.0").not_yet("TLS"),
         }

@@ -27,6 +27,8 @@ pub enum Effect {
     None,
     /// It is accepted, and the named feature is not built yet.
     NotYet(&'static str),
+    /// The named feature is not built yet, and running without it would be unsafe: the program refuses it.
+    Refused(&'static str),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +105,13 @@ impl Entry {
         self
     }
 
+    /// Says that what the option demands is not built yet and that the program refuses to run without.
+    #[must_use]
+    pub const fn refused(mut self, feature: &'static str) -> Self {
+        self.effect = Effect::Refused(feature);
+        self
+    }
+
     /// Gives kind and help; `options!` does that from the field's type and comment.
     #[must_use]
     pub const fn described(mut self, kind: Kind, help: &'static str) -> Self {
@@ -160,6 +169,7 @@ impl Entry {
             Effect::Full => help.to_owned(),
             Effect::None => format!("{help} Accepted; has no effect here."),
             Effect::NotYet(feature) => format!("{help} Accepted; {feature} is not built yet."),
+            Effect::Refused(feature) => format!("{help} Refused, since {feature} is not built yet."),
         }
     }
 }
