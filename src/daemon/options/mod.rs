@@ -14,7 +14,13 @@ mod file;
 mod reference;
 mod value;
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
 
@@ -76,11 +82,12 @@ impl Stop {
     pub fn report(&self, program: &Program) -> ExitCode {
         match self {
             Self::Answer(text) => {
-                println!("{}", text.trim_end());
+                // Whoever asked may have closed the pipe after the first lines: that is no failure.
+                let _ = writeln!(io::stdout(), "{}", text.trim_end());
                 ExitCode::SUCCESS
             }
             Self::Usage(text) => {
-                eprintln!("{}", text.trim_end());
+                let _ = writeln!(io::stderr(), "{}", text.trim_end());
                 ExitCode::from(2)
             }
             Self::Fatal(text) => fatal(program.name, LogFormat::Text, text),
