@@ -6,7 +6,6 @@ pub mod http;
 pub mod listener;
 pub mod logging;
 pub mod options;
-
 pub mod os_error;
 pub mod signals;
 pub mod version;
