@@ -38,8 +38,10 @@ fn clients_see_a_plain_end() {
 fn a_stop_waits_for_nobody() {
     let daemon = Daemon::start();
     let mut half_a_line = daemon.connect();
+    half_a_line.expect_nothing_answered();
     half_a_line.send("PUB t");
     let mut half_a_body = daemon.connect();
+    half_a_body.expect_nothing_answered();
     half_a_body.send(b"PUB t\n\0\0\0\x09x");
     let mut half_a_request = nsq_tests::http::Connection::open(daemon.http);
     half_a_request.send(b"POST /pub?topic=t HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx");
