@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tempfile::TempDir;
 
+use crate::differences;
 use crate::http::{Request, Response};
 use crate::process::{Ended, Process, Signal};
 use crate::raw::Client;
@@ -67,12 +68,19 @@ impl Daemon {
         let process = Process::start(&arguments);
         let tcp = listening_address(&process, "TCP");
         let http = listening_address(&process, "HTTP");
+        differences::wait_until_signals_are_handled(process.id());
         Self { process, tcp, http, directory, flags }
     }
 
     /// Ends the daemon in order (SIGTERM) and waits for it.
+    ///
+    /// # Panics
+    /// When it does not end in order.
     pub fn stop(self) -> Stopped {
-        self.end(Signal::TERM)
+        let stopped = self.end(Signal::TERM);
+        let Ended { status, log, .. } = &stopped.ended;
+        assert!(status.success(), "the stop was not orderly, {status}:\n{}", log.join("\n"));
+        stopped
     }
 
     /// Ends the daemon at once (SIGKILL).

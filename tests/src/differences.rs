@@ -1,7 +1,10 @@
 //! The places where this daemon and the original (v1.3.0) are meant to differ: the list of expectations
 //! that `NSQD_PEER=1`, set when `NSQD` names the original, turns to the original's side.
 
+use std::fs;
 use std::time::Duration;
+
+use crate::stats::eventually;
 
 /// Whether the daemon under test is the original.
 pub fn is_original() -> bool {
@@ -70,4 +73,25 @@ pub fn ephemeral_topics_use_no_disk() -> bool {
 /// A stop closes connections that never sent the magic too; the original waits for them, for ever.
 pub fn stops_without_waiting_for_a_magic() -> bool {
     !is_original()
+}
+
+/// A daemon that listens can be stopped in order. The original listens a moment before it handles signals, and
+/// one that comes too soon kills it: this waits for the thread that its runtime starts to receive them, which
+/// blocks others, but neither SIGINT nor SIGTERM.
+pub fn wait_until_signals_are_handled(process_id: u32) {
+    if !is_original() {
+        return;
+    }
+    let stop_signals = 1 << (2 - 1) | 1 << (15 - 1);
+    let blocked = || -> Vec<u64> {
+        let tasks = fs::read_dir(format!("/proc/{process_id}/task")).expect("the process runs");
+        let statuses = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+        let mask = |status: String| {
+            let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:").map(str::to_owned));
+            u64::from_str_radix(line?.trim(), 16).ok()
+        };
+        statuses.filter_map(mask).collect()
+    };
+    let receives = |blocked: &u64| *blocked != 0 && blocked & stop_signals == 0;
+    eventually("a thread that receives signals", blocked, |masks| masks.iter().any(receives));
 }

@@ -80,9 +80,9 @@ fn publishing_is_no_line() {
 
 #[test]
 fn a_level_keeps_lower_ones_out() {
-    let directory = nsq_tests::daemon::new_directory();
-    let path = directory.path().join("nsqd.sock");
-    each([("error", 0), ("fatal", 0), ("warn", 0)], |(level, lines)| {
+    each(["error", "fatal", "warn"], |level| {
+        let directory = nsq_tests::daemon::new_directory();
+        let path = directory.path().join("nsqd.sock");
         let process = nsq_tests::process::Process::start(&[
             format!("--log-level={level}"),
             format!("--tcp-address={}", path.display()),
@@ -91,7 +91,7 @@ fn a_level_keeps_lower_ones_out() {
         ]);
         nsq_tests::stats::eventually("the socket file", || path.exists(), |exists| *exists);
         process.signal(nsq_tests::process::Signal::TERM);
-        assert_eq!(process.wait().log.len(), *lines);
+        assert_eq!(process.wait().log, Vec::<String>::new());
     });
 }
 

@@ -12,15 +12,20 @@ fn metadata(directory: &Path) -> String {
     std::fs::read_to_string(directory.join("nsqd.dat")).expect("the file is there")
 }
 
-/// The bodies and attempts of the next messages, sorted; all are finished.
+/// The bodies and attempts of the next messages, sorted; when it returns, all are finished and no more come.
 fn drain(client: &mut Client, count: usize) -> Vec<(String, u16)> {
-    let mut drained: Vec<(String, u16)> = (0..count)
-        .map(|_| {
+    client.ready(1);
+    let mut drained: Vec<(String, u16)> = (1..=count)
+        .map(|index| {
             let message = client.expect_message();
+            if index == count {
+                client.ready(0);
+            }
             client.finish(&message);
             (String::from_utf8(message.body).expect("text was published"), message.attempts)
         })
         .collect();
+    client.expect_nothing_answered();
     drained.sort_unstable();
     drained
 }
@@ -78,19 +83,10 @@ fn a_stop_keeps_every_channel_s_own_messages() {
     let mut fast = daemon.subscribe("t", "fast");
     let _slow = daemon.subscribe("t", "slow");
     daemon.connect().publish_all("t", &["a", "b", "c"]);
-    fast.ready(1);
     assert_eq!(drain(&mut fast, 2), with_attempts(&["a", "b"], 1));
-    fast.ready(0);
-    // The third may have gone out before the consumer stopped; it comes again then.
-    eventually(
-        "the third message",
-        || daemon.channel_stats("t", "fast"),
-        |stats| stats["depth"].as_u64().unwrap_or(0) + stats["in_flight_count"].as_u64().unwrap_or(0) == 1,
-    );
     daemon.wait_for_channel("t", "slow", "depth", 3);
     let daemon = daemon.restart();
     let mut slow = daemon.subscribe("t", "slow");
-    slow.ready(3);
     assert_eq!(drain(&mut slow, 3), with_attempts(&["a", "b", "c"], 1));
     let mut fast = daemon.subscribe("t", "fast");
     fast.ready(3);
@@ -123,7 +119,6 @@ fn what_was_finished_stays_finished() {
     let daemon = Daemon::with(&["--mem-queue-size=0"]);
     let mut consumer = daemon.subscribe("t", "c");
     consumer.publish_all("t", &["a", "b"]);
-    consumer.ready(1);
     assert_eq!(drain(&mut consumer, 2), with_attempts(&["a", "b"], 1));
     daemon.wait_for_channel("t", "c", "in_flight_count", 0);
     let daemon = daemon.restart();
@@ -143,7 +138,6 @@ fn many_messages_outlive_many_restarts() {
     for round in 0..5 {
         daemon = daemon.restart();
         let mut consumer = daemon.subscribe("t", "c");
-        consumer.ready(1);
         let expected = &bodies[round * 20..];
         let drained = drain(&mut consumer, 20);
         if differences::keeps_publish_order() && round == 0 {
@@ -151,13 +145,8 @@ fn many_messages_outlive_many_restarts() {
             assert_eq!(drained, with_attempts(&first, 1));
         }
     }
-    // One more may be in flight each time: it comes again.
-    let left = eventually(
-        "the rest",
-        || daemon.channel_stats("t", "c"),
-        |stats| stats["in_flight_count"].as_u64().unwrap_or(0) + stats["depth"].as_u64().unwrap_or(0) == 400,
-    );
-    assert_eq!(left["message_count"], 0);
+    daemon.wait_for_channel("t", "c", "depth", 400);
+    assert_eq!(daemon.channel_stats("t", "c")["message_count"], 0);
 }
 
 #[test]
@@ -207,7 +196,6 @@ fn synced_messages_outlive_a_kill() {
     }
     let daemon = daemon.kill().start_again();
     let mut consumer = daemon.subscribe("t", "c");
-    consumer.ready(3);
     assert_eq!(drain(&mut consumer, 3), with_attempts(&["a", "b", "c"], 1));
 }
 
