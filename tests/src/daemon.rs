@@ -72,12 +72,12 @@ impl Daemon {
         Self { process, tcp, http, directory, flags }
     }
 
-    /// Ends the daemon in order (SIGTERM) and waits for it.
+    /// Ends the daemon in order and waits for it.
     ///
     /// # Panics
     /// When it does not end in order.
     pub fn stop(self) -> Stopped {
-        let stopped = self.end(Signal::TERM);
+        let stopped = self.end(differences::stop_signal());
         let Ended { status, log, .. } = &stopped.ended;
         assert!(status.success(), "the stop was not orderly, {status}:\n{}", log.join("\n"));
         stopped

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::process::Signal;
 use crate::stats::eventually;
 
 /// Whether the daemon under test is the original.
@@ -76,8 +77,8 @@ pub fn stops_without_waiting_for_a_magic() -> bool {
 }
 
 /// A daemon that listens can be stopped in order. The original listens a moment before it handles signals, and
-/// one that comes too soon kills it: this waits for the thread that its runtime starts to receive them, which
-/// blocks others, but neither SIGINT nor SIGTERM.
+/// one that comes too soon kills it: this waits for the thread that its runtime starts to receive them, the
+/// only one that blocks some but neither SIGINT nor SIGTERM.
 pub fn wait_until_signals_are_handled(process_id: u32) {
     if !is_original() {
         return;
@@ -94,4 +95,9 @@ pub fn wait_until_signals_are_handled(process_id: u32) {
     };
     let receives = |blocked: &u64| *blocked != 0 && blocked & stop_signals == 0;
     eventually("a thread that receives signals", blocked, |masks| masks.iter().any(receives));
+}
+
+/// The signal that surely stops a daemon in order. The original handles SIGINT first and SIGTERM a moment later.
+pub fn stop_signal() -> Signal {
+    if is_original() { Signal::INT } else { Signal::TERM }
 }
