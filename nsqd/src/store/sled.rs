@@ -1,12 +1,13 @@
 //! The spill of the memory level, and what a clean stop leaves behind: a log on sled.
 //!
-//! sled is fast when values are about 16 KiB and small when it is left behind often enough, and it is not
+//! sled is fast when values are some KiB long and small when it is left behind often enough, and it is not
 //! to be relied on: it is guarded on all sides here. What it cannot open is set aside and the daemon starts;
 //! what it cannot write is refused and tried anew on a fresh opening; what it reads is checked.
 //!
 //! - [`record`] and [`image`]: keys and values.
 //! - [`database`]: one open database; which errors condemn data and which do not.
 //! - [`epoch`]: the directories that follow one another, because sled's files do not shrink.
+//! - [`reserve`]: room to forget in when the disk is full.
 //!
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
 //! disk itself. That is the promise of the memory level; the journal makes the others.
@@ -15,6 +16,7 @@ mod database;
 mod epoch;
 mod image;
 mod record;
+mod reserve;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,9 +27,10 @@ use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
 
 use self::database::{Database, Fault, Found};
 use self::epoch::Epochs;
+use self::reserve::Reserve;
 use super::{Damage, Log, LogError, SavedTopic, TopicNumber};
 
-/// A database below this size is not left, however little of it lives.
+/// A database below this size is not left, however little of it lives, unless the disk is full.
 pub const EPOCH_BYTES_MIN: u64 = 64 * 1024 * 1024;
 
 /// A database is left when its size is this many times what lives in it.
@@ -45,6 +48,7 @@ pub struct SledLog {
     home: PathBuf,
     epochs: Epochs,
     epoch: u64,
+    reserve: Reserve,
     /// `None` exactly when it failed and could not be opened again yet.
     database: Option<Database>,
     /// Set exactly when a write failed: sled refuses all writes from then on, until it is opened again.
@@ -80,6 +84,7 @@ impl SledLog {
             home: home.to_owned(),
             epochs,
             epoch,
+            reserve: Reserve::open(home),
             database: None,
             refuses_writes: false,
             unsynced: false,
@@ -118,6 +123,7 @@ impl SledLog {
     /// The open database, ready to be written to.
     fn writable(&mut self) -> Result<&Database, LogError> {
         if self.refuses_writes {
+            self.reserve.release();
             self.check_room()?;
             self.close();
         }
@@ -194,7 +200,11 @@ impl SledLog {
     }
 
     /// The state of a topic, or as much as is known of it; `None` where not even the name is.
-    fn image(&mut self, topic: TopicNumber, batches: &[BatchSummary]) -> Result<Option<TopicImage>, LogError> {
+    fn image(
+        &mut self,
+        topic: TopicNumber,
+        batches: &[BatchSummary],
+    ) -> Result<Option<TopicImage>, LogError> {
         let (entry, image) = self.database()?.topic(topic).map_err(into_io)?;
         if image.is_some() {
             return Ok(image);
@@ -226,7 +236,9 @@ impl SledLog {
         tracing::error!(topic_number = topic.0, batches = batches.len(), "the name of a topic is lost");
         for batch in batches {
             match self.database()?.read(topic, batch.first).map_err(into_io)? {
-                Found::Whole(StoredBatch { records, .. }) => self.set_batch_aside(topic, batch.first, &records)?,
+                Found::Whole(StoredBatch { records, .. }) => {
+                    self.set_batch_aside(topic, batch.first, &records)?
+                }
                 Found::Damaged(rest) => self.set_batch_aside(topic, batch.first, &rest)?,
                 Found::Nothing => {}
             }
@@ -261,7 +273,8 @@ impl SledLog {
 
     fn try_leave_if_dead(&mut self) -> Result<(), LogError> {
         let size = self.database()?.bytes_on_disk().map_err(into_io)?;
-        if size < EPOCH_BYTES_MIN || self.live_bytes.saturating_mul(EPOCH_DEAD_FACTOR) > size {
+        let small = size < EPOCH_BYTES_MIN && self.reserve.is_held();
+        if small || self.live_bytes.saturating_mul(EPOCH_DEAD_FACTOR) > size {
             return Ok(());
         }
         let next = self.epochs.next()?;
@@ -298,7 +311,12 @@ impl SledLog {
         if let Some(old) = self.database.replace(fresh) {
             old.close();
         }
-        tracing::info!(epoch = next, bytes_freed = size_before, bytes_kept = self.live_bytes, "began a new epoch");
+        tracing::info!(
+            epoch = next,
+            bytes_freed = size_before,
+            bytes_kept = self.live_bytes,
+            "began a new epoch"
+        );
         if let Err(reason) = self.epochs.remove(old_epoch) {
             tracing::warn!(epoch = old_epoch, %reason, "could not remove an epoch; the next start does");
         }
@@ -323,6 +341,7 @@ impl Log for SledLog {
     }
 
     fn append(&mut self, topic: TopicNumber, batch: &StoredBatch) -> Result<(), LogError> {
+        self.reserve.hold()?;
         let outcome = self.writable()?.append(topic, batch);
         let replaced = self.written(outcome)?;
         let replaced_bytes = replaced.map_or(0, |entry| entry.bytes);
@@ -393,7 +412,9 @@ fn copy(from: &Database, to: &Database) -> Result<(), Fault> {
             match from.read(topic, first)? {
                 Found::Whole(batch) => to.append(topic, &batch).map(drop)?,
                 Found::Nothing => {}
-                Found::Damaged(_) => return Err(Fault::Corrupt(format!("batch {first} of topic {}", topic.0))),
+                Found::Damaged(_) => {
+                    return Err(Fault::Corrupt(format!("batch {first} of topic {}", topic.0)));
+                }
             }
         }
     }

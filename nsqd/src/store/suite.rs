@@ -97,7 +97,7 @@ pub(super) fn big_batches_come_back_as_they_were(open: Open<'_>) {
     let mut log = open();
     log.load().unwrap();
     log.save(ONE, &image("t")).unwrap();
-    let sizes = [1, 16_383, 16_384, 16_385, 32_768, 40_000, 1 << 20, 10 << 20];
+    let sizes = [1, 8_191, 8_192, 8_193, 16_384, 40_000, 1 << 20, 10 << 20];
     for (first, bytes) in sizes.iter().enumerate() {
         log.append(ONE, &batch(first as u64, 1, *bytes)).unwrap();
     }
@@ -267,7 +267,10 @@ pub(super) fn a_deleted_topic_is_gone_with_everything(open: Open<'_>) {
     drop(log);
     let mut log = open();
     let topics = log.load().unwrap();
-    assert_eq!(topics.iter().map(|topic| (topic.number, topic.batches.len())).collect::<Vec<_>>(), [(TWO, 50)]);
+    assert_eq!(
+        topics.iter().map(|topic| (topic.number, topic.batches.len())).collect::<Vec<_>>(),
+        [(TWO, 50)]
+    );
     assert_eq!(log.read(TWO, 3).unwrap(), batch(3, 1, 20_000));
 }
 

@@ -80,7 +80,8 @@ impl Store {
             damaged_databases: AtomicU64::new(0),
         });
         shared.note_damage(log.damage());
-        let mut worker = Worker { log, deliver: Box::new(deliver), shared: shared.clone(), unfinished: Vec::new() };
+        let mut worker =
+            Worker { log, deliver: Box::new(deliver), shared: shared.clone(), unfinished: Vec::new() };
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || worker.run())?;
         Ok(Self { handle: Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) }) })
     }

@@ -17,11 +17,12 @@ use super::image;
 use super::record::{self, BatchEntry, PART_BYTES_MAX, TopicEntry};
 use crate::store::TopicNumber;
 
-/// The size of the pieces in which sled writes. Values above a quarter of it go to files of their own,
-/// which sled never deletes; a leaf of its tree is one value and can hold 17 of our parts (272 KiB).
-pub(super) const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// The size of the pieces in which sled writes. Values above a quarter of it go to files of their own, which
+/// sled never deletes. A leaf of its tree is one such value: up to 16 of our parts, and 3 more while it takes
+/// in a neighbour that has become too small (152 KiB).
+pub(super) const SEGMENT_BYTES: usize = 1024 * 1024;
 
-/// What sled should keep in memory. It keeps several times as much (see `docs/decisions`).
+/// What sled is asked to keep in memory. It keeps more: at least one leaf in each of its 256 shards.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Why a database did not do what was asked.
@@ -108,7 +109,9 @@ impl Database {
             match guarded(open) {
                 // Threads of sled's own hold the file for a moment after the database was dropped, and
                 // nothing tells when they have let go. Other daemons are kept out before we come here.
-                Err(Fault::Disk(error)) if is_locked(&error) => std::thread::park_timeout(LOCK_RETRY_INTERVAL),
+                Err(Fault::Disk(error)) if is_locked(&error) => {
+                    std::thread::park_timeout(LOCK_RETRY_INTERVAL)
+                }
                 // A panic while opening means that the files are in disorder.
                 Err(Fault::Disk(error)) if is_panic(&error) => return Err(Fault::Corrupt(error.to_string())),
                 outcome => return outcome,
@@ -118,7 +121,11 @@ impl Database {
     }
 
     /// Writes a batch; the entry of the one that was at its place before, if any.
-    pub(super) fn append(&self, topic: TopicNumber, batch: &StoredBatch) -> Result<Option<BatchEntry>, Fault> {
+    pub(super) fn append(
+        &self,
+        topic: TopicNumber,
+        batch: &StoredBatch,
+    ) -> Result<Option<BatchEntry>, Fault> {
         let key = record::batch_key(topic, batch.first);
         let entry = BatchEntry::of(batch);
         for (number, part) in (0..).zip(record::cut(&batch.records)) {
@@ -210,7 +217,10 @@ impl Database {
     }
 
     /// The name and so on of a topic, and its state. Each is `None` where it is damaged.
-    pub(super) fn topic(&self, topic: TopicNumber) -> Result<(Option<TopicEntry>, Option<TopicImage>), Fault> {
+    pub(super) fn topic(
+        &self,
+        topic: TopicNumber,
+    ) -> Result<(Option<TopicEntry>, Option<TopicImage>), Fault> {
         let key = record::topic_key(topic);
         guarded(|| {
             let mut entry = None;
@@ -273,8 +283,16 @@ impl Database {
 
     /// The parts of a batch as far as they can be read.
     fn rest_of(&self, key: [u8; 12]) -> Vec<u8> {
-        guarded(|| Ok(self.parts.scan_prefix(key).values().map_while(Result::ok).flat_map(|part| part.to_vec()).collect()))
-            .unwrap_or_default()
+        guarded(|| {
+            Ok(self
+                .parts
+                .scan_prefix(key)
+                .values()
+                .map_while(Result::ok)
+                .flat_map(|part| part.to_vec())
+                .collect())
+        })
+        .unwrap_or_default()
     }
 
     fn remove_parts(&self, key: [u8; 12], parts: Range<u32>) -> Result<(), Fault> {

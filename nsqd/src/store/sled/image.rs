@@ -99,7 +99,8 @@ impl Writer {
 
 /// Whether `b` goes into the run that `a` ends.
 fn follows(a: &Unfinished, b: &Unfinished) -> bool {
-    a.position.checked_add(1) == Some(b.position) && (a.attempts, a.due_unix_ns) == (b.attempts, b.due_unix_ns)
+    a.position.checked_add(1) == Some(b.position)
+        && (a.attempts, a.due_unix_ns) == (b.attempts, b.due_unix_ns)
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -157,7 +158,11 @@ impl<'a> Reader<'a> {
             }
             end = first.checked_add((length_and_due >> 1).checked_sub(1)?)?.wrapping_add(1);
             let positions = first..=end.wrapping_sub(1);
-            channel.unfinished.extend(positions.map(|position| Unfinished { position, attempts, due_unix_ns }));
+            channel.unfinished.extend(positions.map(|position| Unfinished {
+                position,
+                attempts,
+                due_unix_ns,
+            }));
         }
         Some(channel)
     }
@@ -184,16 +189,18 @@ mod tests {
     }
 
     fn any_image() -> impl Strategy<Value = TopicImage> {
-        let channel = ("[a-z]{1,64}", any::<bool>(), any::<u64>(), prop::collection::vec(any_unfinished(), 0..40))
-            .prop_map(|(name, paused, cursor, unfinished)| ChannelImage {
-                name: ChannelName::parse(name).unwrap(),
-                paused,
-                cursor,
-                unfinished,
-            });
-        let waiting = (any::<u64>(), any::<u64>())
-            .prop_map(|(position, delay_ns)| WaitingDelay { position, delay_ns });
-        let (waiting, channels) = (prop::collection::vec(waiting, 0..9), prop::collection::vec(channel, 0..4));
+        let channel =
+            ("[a-z]{1,64}", any::<bool>(), any::<u64>(), prop::collection::vec(any_unfinished(), 0..40))
+                .prop_map(|(name, paused, cursor, unfinished)| ChannelImage {
+                    name: ChannelName::parse(name).unwrap(),
+                    paused,
+                    cursor,
+                    unfinished,
+                });
+        let waiting =
+            (any::<u64>(), any::<u64>()).prop_map(|(position, delay_ns)| WaitingDelay { position, delay_ns });
+        let (waiting, channels) =
+            (prop::collection::vec(waiting, 0..9), prop::collection::vec(channel, 0..4));
         ("[A-Z]{1,64}", any::<bool>(), any::<(u64, u64, u64)>(), waiting, channels).prop_map(
             |(name, paused, (end, released, last_id), waiting, channels)| TopicImage {
                 name: TopicName::parse(name).unwrap(),

@@ -15,10 +15,9 @@ use nsqd_broker::storage::{BatchSummary, Position, StoredBatch};
 
 use crate::store::TopicNumber;
 
-/// The longest value in bytes. A leaf of sled's tree holds up to 17 values and must stay below a quarter
-/// of [`SEGMENT_BYTES`](super::database::SEGMENT_BYTES): what is larger becomes a file of its own that is
-/// never deleted.
-pub(super) const PART_BYTES_MAX: usize = 16 * 1024;
+/// The longest value in bytes. Larger ones are not faster and cost memory, because sled keeps and writes whole
+/// leaves; see also [`SEGMENT_BYTES`](super::database::SEGMENT_BYTES).
+pub(super) const PART_BYTES_MAX: usize = 8 * 1024;
 
 pub(super) fn topic_key(topic: TopicNumber) -> [u8; 4] {
     topic.0.to_be_bytes()
@@ -171,7 +170,8 @@ mod tests {
     #[test]
     fn keys_sort_like_what_they_name() {
         let key = |topic, first, part| part_key(batch_key(TopicNumber(topic), first), part);
-        let sorted = [key(0, 0, 0), key(0, 0, 256), key(0, 255, 0), key(0, 256, 0), key(1, 0, 0), key(256, 0, 0)];
+        let sorted =
+            [key(0, 0, 0), key(0, 0, 256), key(0, 255, 0), key(0, 256, 0), key(1, 0, 0), key(256, 0, 0)];
         assert!(sorted.is_sorted());
         assert_eq!(parse_batch_key(&batch_key(TopicNumber(7), 9)), Some((TopicNumber(7), 9)));
         assert_eq!(parse_batch_key(b"short"), None);
@@ -179,12 +179,14 @@ mod tests {
 
     #[test]
     fn parts_are_even_and_never_too_long() {
-        for (bytes, parts) in [(0, 0), (1, 1), (16_384, 1), (16_385, 2), (32_768, 2), (100_000, 7), (1 << 20, 64)] {
+        for (bytes, parts) in
+            [(0, 0), (1, 1), (8_192, 1), (8_193, 2), (16_384, 2), (100_000, 13), (1 << 20, 128)]
+        {
             let all = vec![7; bytes];
             let lengths: Vec<usize> = cut(&all).map(<[u8]>::len).collect();
             assert_eq!((lengths.len(), lengths.iter().sum::<usize>()), (parts, bytes));
             assert!(lengths.iter().all(|&length| length <= PART_BYTES_MAX), "{lengths:?}");
-            assert!(bytes < 16_385 || lengths.iter().all(|&length| length >= PART_BYTES_MAX / 2), "{lengths:?}");
+            assert!(parts < 2 || lengths.iter().all(|&length| length >= PART_BYTES_MAX / 2), "{lengths:?}");
         }
     }
 

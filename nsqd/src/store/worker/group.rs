@@ -14,7 +14,9 @@ use crate::store::{Log, LogError, TopicNumber};
 pub(super) enum Step {
     Do(Request),
     /// A batch that is forgotten in the same group. It is answered as if it had been written.
-    Skip { first: Position },
+    Skip {
+        first: Position,
+    },
 }
 
 /// Leaves out what the requests behind it undo: batches that are dropped, states that are replaced, all of
@@ -136,7 +138,9 @@ impl Outcome {
         let mut unfinished = if on_disk { Vec::new() } else { self.unanswered };
         unfinished.extend(self.unfinished);
         Ended {
-            events: events.map(|(topic, batches)| (topic, batches.into_iter().map(event).collect())).collect(),
+            events: events
+                .map(|(topic, batches)| (topic, batches.into_iter().map(event).collect()))
+                .collect(),
             unfinished,
             wrote: self.wrote,
             result: self.failure.map_or(synced, Err),

@@ -214,7 +214,8 @@ fn after_any_call_that_failed_everything_asked_for_again_is_there() {
 
 #[test]
 fn health_is_what_became_of_the_last_write() {
-    let log = FaultyLog::new(MemoryLog::default(), |calls_before, call| call == Call::Append && calls_before == 0);
+    let log =
+        FaultyLog::new(MemoryLog::default(), |calls_before, call| call == Call::Append && calls_before == 0);
     let (store, events) = start(log, StoreOptions::default());
     assert_eq!(store.health(), Ok(()));
     store.submit(ONE, append(1));
