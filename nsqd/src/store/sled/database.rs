@@ -15,7 +15,7 @@ use nsqd_broker::storage::{Position, StoredBatch, TopicImage};
 
 use super::image;
 use super::record::{self, BatchEntry, PART_BYTES_MAX, TopicEntry};
-use crate::store::TopicNumber;
+use crate::store::{LogError, TopicNumber};
 
 /// The size of the pieces in which sled writes. Values above a quarter of it go to files of their own, which
 /// sled never deletes. A leaf of its tree is one such value: up to 16 of our parts, and 3 more while it takes
@@ -32,6 +32,21 @@ pub(super) enum Fault {
     Disk(io::Error),
     /// What is stored cannot be read.
     Corrupt(String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Fault::Disk(error)
+    }
+}
+
+impl From<Fault> for LogError {
+    fn from(fault: Fault) -> Self {
+        LogError::Io(match fault {
+            Fault::Disk(error) => error,
+            Fault::Corrupt(reason) => io::Error::new(io::ErrorKind::InvalidData, reason),
+        })
+    }
 }
 
 impl From<sled::Error> for Fault {
@@ -250,7 +265,7 @@ impl Database {
     /// Waits until everything is on the disk itself.
     pub(super) fn flush_to_disk(&self) -> Result<(), Fault> {
         self.flush()?;
-        std::fs::File::open(self.path.join("db")).and_then(|file| file.sync_all()).map_err(Fault::Disk)
+        Ok(std::fs::File::open(self.path.join("db"))?.sync_all()?)
     }
 
     pub(super) fn bytes_on_disk(&self) -> Result<u64, Fault> {

@@ -5,7 +5,9 @@
 //! checksum over all of it is the caller's business.
 
 use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::storage::{ChannelImage, TopicImage, Unfinished, WaitingDelay};
+use nsqd_broker::storage::{BatchSummary, ChannelImage, TopicImage, Unfinished, WaitingDelay};
+
+use super::record::TopicEntry;
 
 const VERSION: u8 = 1;
 
@@ -54,6 +56,23 @@ pub(super) fn decode(bytes: &[u8]) -> Option<TopicImage> {
         image.channels.push(rest.channel()?);
     }
     rest.0.is_empty().then_some(image)
+}
+
+/// The state of a topic that is only known by its entry and its batches: everything that is here is yet to be
+/// delivered, and no channel is known.
+pub(super) fn recall(entry: &TopicEntry, batches: &[BatchSummary]) -> TopicImage {
+    let behind = batches.last().map_or(0, |batch| batch.first.saturating_add(u64::from(batch.count)));
+    let end = entry.end.max(behind);
+    TopicImage {
+        name: entry.name,
+        paused: false,
+        end,
+        // Without channels nothing has been released: the next channel gets what is here.
+        released: batches.first().map_or(end, |batch| batch.first),
+        last_id: entry.last_id,
+        waiting: Vec::new(),
+        channels: Vec::new(),
+    }
 }
 
 struct Writer(Vec<u8>);

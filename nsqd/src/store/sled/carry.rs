@@ -1,0 +1,49 @@
+//! What is carried from one database to the next.
+
+use super::database::{Database, Fault, Found};
+use super::image;
+use crate::store::{Damage, LogError};
+
+/// What was carried over, and what could not be.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// The bytes of the batches that were.
+    pub(super) bytes: u64,
+    /// What was left behind.
+    pub(super) damage: Damage,
+}
+
+/// Copies everything of the topics that have a name, and puts it on the disk. What is damaged stays behind.
+pub(super) fn carry_over(from: &Database, to: &Database) -> Result<Carried, Fault> {
+    let mut carried = Carried::default();
+    for topic in from.topics()? {
+        let entries = from.entries(Some(topic))?;
+        let (entry, saved) = from.topic(topic)?;
+        if saved.is_none() {
+            carried.damage.images += 1;
+        }
+        let batches: Vec<_> =
+            entries.iter().filter_map(|(_, first, entry)| Some(entry.as_ref()?.summary(*first))).collect();
+        let Some(state) = saved.or_else(|| Some(image::recall(&entry?, &batches))) else {
+            carried.damage.batches += entries.len() as u64;
+            continue;
+        };
+        to.save(topic, &state)?;
+        for (_, first, _) in entries {
+            match from.read(topic, first)? {
+                Found::Whole(batch) => {
+                    to.append(topic, &batch)?;
+                    carried.bytes += batch.records.len() as u64;
+                }
+                Found::Nothing => {}
+                Found::Damaged(_) => {
+                    carried.damage.batches += 1;
+                    let reason = LogError::Damaged { topic, first };
+                    tracing::warn!(%reason, "a batch of messages is lost");
+                }
+            }
+        }
+    }
+    to.flush_to_disk()?;
+    Ok(carried)
+}
