@@ -11,8 +11,7 @@ use crate::metrics::{json, memory, text};
 
 pub(super) async fn show(State(state): State<Arc<HttpState>>, query: Query) -> Reply {
     let filter = filter(&query);
-    let mut snapshot = state.node.snapshot(&filter);
-    filter.apply(&mut snapshot);
+    let snapshot = state.node.snapshot(&filter);
     let memory = flag(&query, "include_mem").then(memory::read);
     match query.first("format") {
         Some("json") => Reply::json(&json::stats(snapshot, memory)),
