@@ -15,7 +15,7 @@ use nsq::wire::identify::{IdentifyLimits, Offer};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::data_dir::{DataDirLock, LockError};
+use crate::data_dir::DataDirLock;
 use crate::http::config::{ConfigValue as ShownValue, LiveConfig};
 use crate::http::{HttpState, Limits as HttpLimits};
 use crate::metrics::snapshot::StatsFilter;
@@ -31,9 +31,6 @@ use crate::tcp::{self, TcpSettings};
 /// Why the daemon could not start, or could not end as it should: the text of its last log line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory is not ours.
-    #[error("failed to instantiate nsqd - {0}")]
-    DataDir(#[from] LockError),
     /// An address cannot be listened on.
     #[error("failed to instantiate nsqd - {0}")]
     Listen(#[from] ListenError),
@@ -48,15 +45,16 @@ pub enum StartError {
     Node(#[from] crate::node::StartError),
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop, in a data directory that is its own.
 ///
 /// # Errors
 /// If it cannot start, or could not write down what is to outlive it.
-pub fn run(options: Options, log: LogControl) -> Result<(), StartError> {
+pub fn run(options: Options, data_dir: DataDirLock, log: LogControl) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(options, log));
     // Sessions that still hang on a socket are not waited for.
     runtime.shutdown_background();
+    drop(data_dir);
     outcome
 }
 
@@ -64,7 +62,6 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
     let clock = Clock::new();
     let (mut termination, mut hangups) = signals::install()?;
     let data_dir = options.data_dir();
-    let _lock = DataDirLock::acquire(&data_dir)?;
     info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
     info!("ID: {}", options.node_id);
     for warning in options.not_yet() {

@@ -24,7 +24,9 @@ pub enum LockError {
         error: io::Error,
     },
     /// Somebody else has locked it, or it cannot be locked.
-    #[error("failed to lock data-path: cannot flock directory {path} - {cause} (possibly in use by another instance of nsqd)")]
+    #[error(
+        "failed to lock data-path: cannot flock directory {path} - {cause} (possibly in use by another instance of nsqd)"
+    )]
     Locked {
         /// The directory.
         path: String,

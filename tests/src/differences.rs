@@ -101,3 +101,13 @@ pub fn wait_until_signals_are_handled(process_id: u32) {
 pub fn stop_signal() -> Signal {
     if is_original() { Signal::INT } else { Signal::TERM }
 }
+
+/// In the configuration file a truth value may be a number: 1 is true. In the original 1 is false.
+pub fn numbers_in_the_file_are_truth_values() -> bool {
+    !is_original()
+}
+
+/// `--max-body-size` holds for `/mpub` whatever way the body comes; the original does not count chunks.
+pub fn chunked_batches_are_bounded() -> bool {
+    !is_original()
+}

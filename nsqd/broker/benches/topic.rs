@@ -28,7 +28,7 @@ fn now(step: u64) -> Now {
 }
 
 fn publish(topic: &mut Topic, step: u64) {
-    let mut publication = Publication::new();
+    let mut publication = Publication::new(10_000_000);
     for left in (0..BATCH).rev() {
         publication.push(&BODY, left as usize * BODY.len());
     }

@@ -92,9 +92,11 @@ impl Records {
         matches!(self.bytes, Buffer::Closed(_))
     }
 
-    /// Whether `other` may be appended: neither is closed and the whole is a batch of ordinary length.
-    pub(crate) fn has_room_for(&self, other: &Records) -> bool {
-        !self.is_closed() && self.bytes().len() + other.bytes().len() <= BATCH_BYTES_MAX
+    /// Whether `other` may be appended: this is not closed, and the whole is a batch of ordinary length.
+    pub(crate) fn has_room_for(&self, other: &Records, messages_max: u32) -> bool {
+        !self.is_closed()
+            && self.bytes().len() + other.bytes().len() <= BATCH_BYTES_MAX
+            && self.ends.len() + other.ends.len() <= messages_max as usize
     }
 
     /// The message with number `index` in this batch.
@@ -161,25 +163,43 @@ impl Records {
 /// The messages of one publish (or of many, gathered), already in the form of batches.
 ///
 /// Made before the topic is locked: under the lock the messages only get their ids and their place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Publication {
     batches: Vec<Records>,
+    batch_messages_max: u32,
     count: u32,
     body_bytes: u64,
 }
 
+/// How many messages a batch may hold in a topic that keeps `memory_messages_max` in memory.
+///
+/// Whole batches go to the disk, so they are small where memory is. Without memory every batch goes there, and
+/// only its bytes count.
+pub(crate) fn batch_messages_max(memory_messages_max: u64) -> u32 {
+    match memory_messages_max {
+        0 => u32::MAX,
+        messages => u32::try_from(messages / 8).unwrap_or(u32::MAX).max(1),
+    }
+}
+
 impl Publication {
-    /// No message yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// No message yet, for a topic that keeps `memory_messages_max` waiting messages in memory.
+    pub fn new(memory_messages_max: u64) -> Self {
+        Self {
+            batches: Vec::new(),
+            batch_messages_max: batch_messages_max(memory_messages_max),
+            count: 0,
+            body_bytes: 0,
+        }
     }
 
     /// Adds a message. `more_bytes` is a guess of what is still to come after it, in bytes of bodies; it
     /// saves growing step by step and may be 0.
     pub fn push(&mut self, body: &[u8], more_bytes: usize) {
         let frame_bytes = MESSAGE_FRAME_HEADER_BYTES + body.len();
-        let fits =
-            self.batches.last().is_some_and(|batch| batch.bytes().len() + frame_bytes <= BATCH_BYTES_MAX);
+        let fits = self.batches.last().is_some_and(|batch| {
+            batch.bytes().len() + frame_bytes <= BATCH_BYTES_MAX && batch.count() < self.batch_messages_max
+        });
         if !fits {
             let guess = frame_bytes + more_bytes + more_bytes / 4;
             self.batches.push(Records::with_capacity(guess.min(BATCH_BYTES_MAX).max(frame_bytes)));
@@ -216,7 +236,7 @@ mod tests {
     #[test]
     fn a_publication_is_cut_into_batches_and_comes_back_from_its_bytes() {
         let bodies: Vec<Vec<u8>> = (0..300_usize).map(|n| vec![n as u8; n * 3 + 1]).collect();
-        let mut publication = Publication::new();
+        let mut publication = Publication::new(u64::MAX);
         for body in &bodies {
             publication.push(body, 0);
         }
@@ -245,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_batch_is_refused() {
-        let mut publication = Publication::new();
+        let mut publication = Publication::new(u64::MAX);
         publication.push(b"one", 0);
         publication.push(b"two", 0);
         let good = publication.into_batches().remove(0).share();

@@ -129,6 +129,9 @@ struct Round<'a> {
     sink: &'a mut dyn FnMut(Delivery<'_>),
 }
 
+/// A way to take messages for a round. Returns whether there was one that could be taken.
+type Take = fn(&mut Channel, &mut Log, &mut Round<'_>) -> bool;
+
 impl Channel {
     pub(crate) fn new(
         name: ChannelName,
@@ -318,12 +321,11 @@ impl Channel {
         let left = credit.min(share);
         let mut round = Round { now, released, consumer, left, bytes_left: bytes_max, scanned: 0, sink };
         while round.left > 0 && round.bytes_left > 0 && round.scanned < DELIVER_SCAN_MAX {
-            let taken = if self.requeued_turn {
-                self.take_requeued(log, &mut round) || self.take_unread(log, &mut round)
-            } else {
-                self.take_unread(log, &mut round) || self.take_requeued(log, &mut round)
+            let (first, second): (Take, Take) = match self.requeued_turn {
+                true => (Self::take_requeued, Self::take_unread),
+                false => (Self::take_unread, Self::take_requeued),
             };
-            if !taken {
+            if !first(self, log, &mut round) && !second(self, log, &mut round) {
                 break;
             }
             self.requeued_turn = !self.requeued_turn;
@@ -571,7 +573,7 @@ impl Channel {
         unfinished.extend(
             self.deferred
                 .iter()
-                .map(|(due, held)| Unfinished { due_unix_ns: Some(now.to_unix_ns(due)), ..ready(held) }),
+                .map(|(due, held)| Unfinished { due_unix_ns: Some(now.unix_ns_of(due)), ..ready(held) }),
         );
         unfinished.sort_by_key(|message| message.position);
         ChannelImage { name: self.name, paused: self.paused, cursor: log.position(self.cursor), unfinished }
@@ -581,7 +583,7 @@ impl Channel {
     pub(crate) fn restore(&mut self, held: Held, due_unix_ns: Option<i64>, now: Now) {
         match due_unix_ns {
             None => self.requeued.push_back(held),
-            Some(due) => self.deferred.insert(now.from_unix_ns(due), held),
+            Some(due) => self.deferred.insert(now.monotonic_ns_of(due), held),
         }
     }
 }

@@ -11,12 +11,15 @@
 //!   behind:  passed by every reader, some messages held
 //! ```
 
+mod restoring;
+mod spilling;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use crate::batch::Records;
-use crate::storage::{BatchSummary, Position, Request, StoredBatch};
+use crate::batch::{Records, batch_messages_max};
+use crate::storage::{Position, Request};
 
 /// How many batches beyond the one it needs a reader that is behind asks the disk for.
 const READ_AHEAD_BATCHES: usize = 16;
@@ -116,6 +119,7 @@ impl Batch {
 #[derive(Debug)]
 pub(crate) struct Log {
     limits: MemoryLimits,
+    batch_messages_max: u32,
     batches: FxHashMap<Position, Batch>,
     /// The batches that some reader has not passed, in order of position.
     queue: VecDeque<Position>,
@@ -138,6 +142,8 @@ pub(crate) struct Log {
     loaded_max: usize,
     /// Batches whose write failed and is to be repeated.
     failed: BTreeSet<Position>,
+    /// Batches that are handed over to be written and are not known to be on the disk.
+    writing: BTreeSet<Position>,
     /// How many batches are on the disk or on their way there.
     on_disk: usize,
     requests: VecDeque<Request>,
@@ -147,6 +153,7 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn new(limits: MemoryLimits) -> Self {
         Self {
+            batch_messages_max: batch_messages_max(limits.messages_max),
             limits,
             batches: FxHashMap::default(),
             queue: VecDeque::new(),
@@ -161,6 +168,7 @@ impl Log {
             loaded: VecDeque::new(),
             loaded_max: READ_AHEAD_BATCHES,
             failed: BTreeSet::new(),
+            writing: BTreeSet::new(),
             on_disk: 0,
             requests: VecDeque::new(),
             lost_messages: 0,
@@ -211,6 +219,11 @@ impl Log {
         !self.failed.is_empty()
     }
 
+    /// Whether nothing before `end` is still to reach the disk, of what was given to it.
+    pub(crate) fn is_stored(&self, end: Position) -> bool {
+        self.writing.first().is_none_or(|first| *first >= end)
+    }
+
     /// Whether memory has no room for more without help of the disk.
     pub(crate) fn is_full(&self) -> bool {
         let Size { messages, bytes } = self.unspilled;
@@ -227,7 +240,8 @@ impl Log {
         self.end_ordinal += size.messages;
         self.unspilled.add(size);
         if let Some(open) = self.queue.back().and_then(|last| self.batches.get_mut(last)) {
-            let target = open.records.as_mut().filter(|target| target.has_room_for(&records));
+            let target =
+                open.records.as_mut().filter(|target| target.has_room_for(&records, self.batch_messages_max));
             // Positions inside a batch are dense, so deferred messages in between end it.
             if let Some(target) = target.filter(|_| open.first + u64::from(open.count) == first) {
                 target.extend(&records);
@@ -254,7 +268,8 @@ impl Log {
         self.end += size.messages;
         self.behind_unspilled.add(size);
         if let Some(open) = self.open_aside.and_then(|open| self.batches.get_mut(&open)) {
-            let target = open.records.as_mut().filter(|target| target.has_room_for(&records));
+            let target =
+                open.records.as_mut().filter(|target| target.has_room_for(&records, self.batch_messages_max));
             if let Some(target) = target.filter(|_| open.first + u64::from(open.count) == first) {
                 target.extend(&records);
                 let index = open.count;
@@ -274,66 +289,6 @@ impl Log {
         self.behind.push_back(first);
         self.open_aside = Some(first);
         (first, 0)
-    }
-
-    /// Gives the disk what is more than memory may hold; what is in flight may stay, and is only counted if need be.
-    pub(crate) fn spill(&mut self, in_flight: impl FnOnce() -> u64) {
-        if !self.limits.spills {
-            return;
-        }
-        while self.over_limits(self.unspilled) && self.spill_slot < self.end_slot() {
-            self.spill_next();
-        }
-        if self.behind_unspilled.messages <= self.limits.messages_max {
-            return;
-        }
-        let messages_max = self.limits.messages_max + in_flight();
-        while self.behind_unspilled.messages > messages_max {
-            let Some(first) = self.behind.pop_front() else { break };
-            self.spill_behind(first);
-        }
-    }
-
-    /// Gives the disk everything that is still needed: the daemon is about to stop.
-    pub(crate) fn spill_all(&mut self) {
-        while self.spill_slot < self.end_slot() {
-            self.spill_next();
-        }
-        while let Some(first) = self.behind.pop_front() {
-            self.spill_behind(first);
-        }
-    }
-
-    fn spill_next(&mut self) {
-        let first = self.queue[(self.spill_slot - self.queue_base) as usize];
-        self.spill_slot += 1;
-        let size = self.write(first);
-        self.unspilled.subtract(size);
-    }
-
-    fn spill_behind(&mut self, first: Position) {
-        let only_here =
-            self.batches.get(&first).is_some_and(|batch| batch.unread_by == 0 && batch.disk == Disk::Absent);
-        if only_here {
-            let size = self.write(first);
-            self.behind_unspilled.subtract(size);
-        }
-    }
-
-    fn write(&mut self, first: Position) -> Size {
-        let batch = self.batches.get_mut(&first).expect("a batch to be written is one of the log's");
-        let records = batch.records.as_mut().expect("a batch that is not on the disk is in memory").share();
-        if batch.disk == Disk::Absent {
-            self.on_disk += 1;
-        }
-        batch.disk = Disk::Writing;
-        let stored = StoredBatch { first, count: batch.count, aside: batch.aside, records };
-        self.requests.push_back(Request::Append(stored));
-        batch.size()
-    }
-
-    fn over_limits(&self, size: Size) -> bool {
-        size.messages > self.limits.messages_max || size.bytes > self.limits.bytes_max
     }
 
     // ---- reading -------------------------------------------------------------------------------------
@@ -547,127 +502,9 @@ impl Log {
             return;
         }
         self.on_disk -= 1;
+        self.writing.remove(&first);
         if !self.failed.remove(&first) {
             self.requests.push_back(Request::Drop { first });
-        }
-    }
-
-    // ---- the disk ------------------------------------------------------------------------------------
-
-    pub(crate) fn poll_request(&mut self) -> Option<Request> {
-        self.requests.pop_front()
-    }
-
-    pub(crate) fn request(&mut self, request: Request) {
-        self.requests.push_back(request);
-    }
-
-    pub(crate) fn handle_appended(&mut self, first: Position) {
-        if let Some(batch) = self.batches.get_mut(&first) {
-            batch.disk = Disk::Stored;
-            batch.records = None;
-        }
-    }
-
-    pub(crate) fn handle_append_failed(&mut self, first: Position) {
-        if self.batches.contains_key(&first) {
-            self.failed.insert(first);
-        }
-    }
-
-    /// Asks again for every write that failed.
-    pub(crate) fn retry_failed(&mut self) {
-        for first in std::mem::take(&mut self.failed) {
-            self.write(first);
-        }
-    }
-
-    /// Takes a batch that was read back. One that is not needed any more is ignored.
-    pub(crate) fn handle_read(&mut self, stored: StoredBatch) {
-        let first = stored.first;
-        let Some(batch) = self.batches.get_mut(&first) else { return };
-        batch.reading = false;
-        match Records::parse(stored.records, batch.count) {
-            Some(records) => batch.records = Some(records),
-            None => return self.handle_lost(first),
-        }
-        self.loaded.push_back(first);
-        while self.loaded.len() > self.loaded_max {
-            let oldest = self.loaded.pop_front().and_then(|oldest| self.batches.get_mut(&oldest));
-            if let Some(oldest) = oldest {
-                oldest.records = None;
-            }
-        }
-    }
-
-    pub(crate) fn handle_read_failed(&mut self, first: Position) {
-        if let Some(batch) = self.batches.get_mut(&first) {
-            batch.reading = false;
-        }
-    }
-
-    pub(crate) fn handle_lost(&mut self, first: Position) {
-        if let Some(batch) = self.batches.get_mut(&first) {
-            batch.reading = false;
-            batch.lost = true;
-            self.lost_messages += u64::from(batch.count);
-        }
-    }
-
-    // ---- restoring -----------------------------------------------------------------------------------
-
-    /// Takes up a batch that was found on the disk; they come in order of position, before any reader.
-    pub(crate) fn restore(&mut self, found: BatchSummary) {
-        let BatchSummary { first, count, bytes, aside } = found;
-        let batch = Batch {
-            first,
-            count,
-            bytes,
-            ordinal: self.end_ordinal,
-            unread_by: 0,
-            held: 0,
-            aside,
-            records: None,
-            disk: Disk::Stored,
-            reading: false,
-            lost: false,
-        };
-        self.batches.insert(first, batch);
-        self.end = first + u64::from(count);
-        self.on_disk += 1;
-        if !aside {
-            self.end_ordinal += u64::from(count);
-            self.queue.push_back(first);
-            self.spill_slot += 1;
-        }
-    }
-
-    /// The log was at least this long before.
-    pub(crate) fn restore_end(&mut self, end: Position) {
-        self.end = self.end.max(end);
-    }
-
-    /// A reader at the first message of the queue that is at `position` or behind it.
-    pub(crate) fn read_from_position(&mut self, position: Position) -> Cursor {
-        let slot = self.queue.partition_point(|first| {
-            let batch = &self.batches[first];
-            batch.first + u64::from(batch.count) <= position
-        });
-        let index = self.queue.get(slot).map_or(0, |first| position.saturating_sub(*first) as u32);
-        self.read_from(Cursor { slot: self.queue_base + slot as u64, index })
-    }
-
-    /// Forgets the restored batches that nobody reads or holds.
-    pub(crate) fn forget_unneeded(&mut self) {
-        self.pop_read();
-        let unneeded: Vec<Position> = self
-            .batches
-            .values()
-            .filter(|batch| batch.unread_by == 0 && batch.held == 0)
-            .map(|batch| batch.first)
-            .collect();
-        for first in unneeded {
-            self.forget(first);
         }
     }
 

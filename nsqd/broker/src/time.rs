@@ -18,13 +18,13 @@ impl Now {
     }
 
     /// The Unix time of a monotonic moment, as far as can be said now.
-    pub(crate) fn to_unix_ns(self, monotonic_ns: u64) -> i64 {
+    pub(crate) fn unix_ns_of(self, monotonic_ns: u64) -> i64 {
         let ahead = i128::from(monotonic_ns) - i128::from(self.monotonic_ns);
         (i128::from(self.unix_ns) + ahead).clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
 
     /// The monotonic moment of a Unix time; one that has passed is now.
-    pub(crate) fn from_unix_ns(self, unix_ns: i64) -> u64 {
+    pub(crate) fn monotonic_ns_of(self, unix_ns: i64) -> u64 {
         let ahead = (i128::from(unix_ns) - i128::from(self.unix_ns)).max(0);
         u64::try_from(i128::from(self.monotonic_ns) + ahead).unwrap_or(u64::MAX)
     }

@@ -208,6 +208,21 @@ impl Topic {
         self.log.is_full()
     }
 
+    /// The position behind the newest message.
+    pub fn end(&self) -> Position {
+        self.log.end()
+    }
+
+    /// Whether everything before `end` that was given to the disk is there.
+    pub fn is_stored(&self, end: Position) -> bool {
+        self.log.is_stored(end)
+    }
+
+    /// Whether the disk refuses what this topic gives it.
+    pub fn is_store_failing(&self) -> bool {
+        self.log.is_failing()
+    }
+
     /// All figures at once.
     pub fn stats(&self, now: Now) -> TopicStats {
         let released = self.released();

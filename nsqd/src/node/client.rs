@@ -59,11 +59,7 @@ impl Client {
             number,
             remote_address,
             connected_unix_s,
-            facts: Mutex::new(Facts {
-                identity,
-                phase: Phase::Init,
-                published: BTreeMap::new(),
-            }),
+            facts: Mutex::new(Facts { identity, phase: Phase::Init, published: BTreeMap::new() }),
             closed: AtomicBool::new(false),
             signal: Notify::new(),
         }

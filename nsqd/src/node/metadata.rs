@@ -36,10 +36,16 @@ pub enum MetadataError {
 pub(super) fn read(data_path: &Path) -> Result<Metadata, MetadataError> {
     let path = data_path.join(FILE_NAME);
     match fs::read(&path) {
-        Ok(body) => serde_json::from_slice(&body).map_err(|error| MetadataError::Parse(path, error)),
+        Ok(body) => parse(&body).map_err(|error| MetadataError::Parse(path, error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Metadata::default()),
         Err(error) => Err(MetadataError::Read(path, error)),
     }
+}
+
+/// Only an object will do: what else could be read as one was not written by us, and must not be overwritten.
+fn parse(body: &[u8]) -> serde_json::Result<Metadata> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body)?;
+    serde_json::from_value(object.into())
 }
 
 /// Writes the file: whole, or not at all.

@@ -115,7 +115,11 @@ impl Node {
     // ---- starting and stopping -----------------------------------------------------------------------
 
     /// Takes up what `nsqd.dat` and `log` hold, and starts the thread that owns the log from then on.
-    pub fn start(settings: NodeSettings, clock: Clock, mut log: Box<dyn Log>) -> Result<Arc<Self>, StartError> {
+    pub fn start(
+        settings: NodeSettings,
+        clock: Clock,
+        mut log: Box<dyn Log>,
+    ) -> Result<Arc<Self>, StartError> {
         let saved = log.load()?;
         let metadata = metadata::read(&settings.data_path)?;
         // Set before anything is asked of the store, so that no answer misses it.
@@ -202,15 +206,17 @@ impl Node {
 
     fn handle_store(&self, number: TopicNumber, events: Vec<Event>) {
         let topic = self.read_topics().by_number.get(&number).cloned();
-        let Some(topic) = topic else { return };
-        let _ = topic.with(|locked| {
-            for event in events {
-                locked.topic.handle_store(locked.now, event);
-            }
-        });
+        if let Some(topic) = topic {
+            topic.handle_store(events);
+        }
     }
 
     // ---- publishing ----------------------------------------------------------------------------------
+
+    /// An empty publication, to be filled for any topic.
+    pub fn publication(&self) -> Publication {
+        Publication::new(self.settings.mem_queue_size)
+    }
 
     /// Takes messages into a topic, which is made if there is none: all of them or, on an error, none.
     pub async fn publish_batch(
@@ -230,15 +236,21 @@ impl Node {
                 if topic.is_full() && !store.has_room() {
                     return None;
                 }
-                let messages = messages.take().expect("messages are taken once: only `None` goes round again");
-                Some(topic.publish(now, messages, delay))
+                let messages =
+                    messages.take().expect("messages are taken once: only `None` goes round again");
+                Some(topic.publish(now, messages, delay).map(|()| topic.end()))
             });
+            let refused = || {
+                let cause = store.health().err();
+                PublishError::Store(cause.unwrap_or_else(|| "the disk does not keep up".to_owned()))
+            };
             match outcome {
-                Ok(Some(Ok(()))) => return Ok(()),
-                Ok(Some(Err(nsqd_broker::PublishError::StoreFailing))) => {
-                    let cause = store.health().err().unwrap_or_else(|| "the disk does not keep up".to_owned());
-                    return Err(PublishError::Store(cause));
+                Ok(Some(Ok(end))) => {
+                    // Without memory, what is acknowledged is on the disk.
+                    let is_safe = self.settings.mem_queue_size > 0 || handle.until_stored(end).await;
+                    return if is_safe { Ok(()) } else { Err(refused()) };
                 }
+                Ok(Some(Err(nsqd_broker::PublishError::StoreFailing))) => return Err(refused()),
                 Ok(None) => store.room().await,
                 // It was deleted at this moment: the messages go to the next of that name.
                 Err(Deleted) => {}
@@ -253,7 +265,7 @@ impl Node {
         bodies: &[Bytes],
         delay: Option<Duration>,
     ) -> Result<(), PublishError> {
-        let mut messages = Publication::new();
+        let mut messages = self.publication();
         let mut left: usize = bodies.iter().map(Bytes::len).sum();
         for body in bodies {
             left -= body.len();

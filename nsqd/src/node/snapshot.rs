@@ -19,9 +19,8 @@ impl Node {
     pub fn snapshot(&self, filter: &StatsFilter) -> NodeSnapshot {
         let now = self.surroundings.now();
         let clock = self.clock();
-        let wanted = |topic: &&Arc<TopicHandle>| {
-            filter.topic.as_ref().is_none_or(|name| name == topic.name.as_str())
-        };
+        let wanted =
+            |topic: &&Arc<TopicHandle>| filter.topic.as_ref().is_none_or(|name| name == topic.name.as_str());
         let topics: Vec<_> = self.read_topics().by_name.values().filter(wanted).cloned().collect();
         let mut consumers = HashMap::new();
         let topics = topics

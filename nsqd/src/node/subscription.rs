@@ -7,9 +7,9 @@ use nsq::wire::message::MessageId;
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::{AckError, ConsumerKey, ConsumerSettings, Delivery, SubscribeError};
 
+use super::Node;
 use super::client::Client;
 use super::topic::{Deleted, Locked, TopicHandle};
-use super::Node;
 
 /// What a consumer says about its messages, or about how many it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,13 @@
 //! asks for afterwards (the disk's work, consumers to wake, the next deadline), unlocks, and only then wakes anybody.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use nsq::wire::name::TopicName;
+use nsqd_broker::storage::{Event, Position};
 use nsqd_broker::{ConsumerKey, Now, Topic};
+use tokio::sync::Notify;
 
 use super::client::Client;
 use super::timers::Timers;
@@ -36,6 +39,8 @@ pub(crate) struct TopicHandle {
     /// Locked for the few lines of one command or one batch of commands, never across an await.
     state: Mutex<State>,
     surroundings: Arc<Surroundings>,
+    /// Something that was given to the disk is there, or is refused.
+    stored: Notify,
     /// Itself, for the timer.
     this: Weak<TopicHandle>,
 }
@@ -68,6 +73,7 @@ impl TopicHandle {
             number,
             state: Mutex::new(State { topic, clients: HashMap::new(), timer_ns: u64::MAX, deleted: false }),
             surroundings,
+            stored: Notify::new(),
             this: this.clone(),
         })
     }
@@ -82,6 +88,31 @@ impl TopicHandle {
         let result = work(Locked { topic, clients, now: self.surroundings.now() });
         self.follow_up(state);
         Ok(result)
+    }
+
+    /// Tells the topic what became of what it asked of the disk.
+    pub(crate) fn handle_store(&self, events: Vec<Event>) {
+        // What a deleted topic asked for is nobody's business any more.
+        let _ = self.with(|Locked { topic, now, .. }| {
+            for event in events {
+                topic.handle_store(now, event);
+            }
+        });
+        self.stored.notify_waiters();
+    }
+
+    /// Waits until everything before `end` is on the disk. Returns whether it is: the disk may refuse.
+    pub(crate) async fn until_stored(&self, end: Position) -> bool {
+        loop {
+            let mut told = pin!(self.stored.notified());
+            told.as_mut().enable();
+            let state = self.with(|Locked { topic, .. }| (topic.is_stored(end), topic.is_store_failing()));
+            match state {
+                Ok((false, false)) => told.await,
+                Ok((is_stored, _)) => return is_stored,
+                Err(Deleted) => return true,
+            }
+        }
     }
 
     /// Time has come to the topic's deadline.

@@ -9,7 +9,11 @@ mod check;
 mod tests;
 mod words;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use md5::{Digest, Md5};
 use nsq::daemon::{
@@ -200,10 +204,24 @@ impl Options {
     /// # Errors
     /// If the daemon is not to run with it.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        Self::read_with(arguments, |_| Ok(())).map(|(options, ())| options)
+    }
+
+    /// As [`read`](Self::read), but claims the data directory between the two stages: it is the first thing that
+    /// NSQ tells of when it cannot start. Returns what `claim` returned, too.
+    ///
+    /// # Errors
+    /// If the daemon is not to run with it, or the directory cannot be claimed.
+    pub fn read_with<T>(
+        arguments: impl IntoIterator<Item = OsString>,
+        claim: impl FnOnce(&Path) -> Result<T, String>,
+    ) -> Result<(Self, T), Stop> {
+        let fatal = |why| Stop::Fatal(format!("failed to instantiate nsqd - {why}"));
         let typed = PROGRAM.read(arguments)?;
-        check::check(&typed)
-            .and_then(|()| Self::from_typed(&typed))
-            .map_err(|why| Stop::Fatal(format!("failed to instantiate nsqd - {why}")))
+        let data_path: PathBuf = typed.field("data-path").map_err(fatal)?;
+        let claimed = claim(&directory(&data_path)).map_err(fatal)?;
+        let options = check::check(&typed).and_then(|()| Self::from_typed(&typed)).map_err(fatal)?;
+        Ok((options, claimed))
     }
 
     /// One warning for each option that was given and whose feature is not built, to be logged at the start.
@@ -243,8 +261,7 @@ impl Options {
     /// The directory queues are kept in.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        // An empty path names nothing; `.` names the current directory.
-        if self.data_path.as_os_str().is_empty() { PathBuf::from(".") } else { self.data_path.clone() }
+        directory(&self.data_path)
     }
 
     /// What the log is to be like.
@@ -263,6 +280,11 @@ impl Options {
         }
         PROGRAM.reread(&self.config, "log-level")
     }
+}
+
+/// An empty path names nothing; `.` names the current directory.
+fn directory(data_path: &Path) -> PathBuf {
+    if data_path.as_os_str().is_empty() { PathBuf::from(".") } else { data_path.to_owned() }
 }
 
 /// Whether the value says that there is to be nothing.

@@ -80,7 +80,12 @@ fn of_topic(number: TopicNumber) -> std::ops::RangeInclusive<(TopicNumber, Posit
 }
 
 fn summary(batch: &StoredBatch) -> BatchSummary {
-    BatchSummary { first: batch.first, count: batch.count, aside: batch.aside, bytes: batch.records.len() as u64 }
+    BatchSummary {
+        first: batch.first,
+        count: batch.count,
+        aside: batch.aside,
+        bytes: batch.records.len() as u64,
+    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,12 @@ pub(super) fn image(name: &str) -> TopicImage {
 }
 
 fn summary(batch: &StoredBatch) -> BatchSummary {
-    BatchSummary { first: batch.first, count: batch.count, aside: batch.aside, bytes: batch.records.len() as u64 }
+    BatchSummary {
+        first: batch.first,
+        count: batch.count,
+        aside: batch.aside,
+        bytes: batch.records.len() as u64,
+    }
 }
 
 fn assert_gone(log: &mut dyn Log, topic: TopicNumber, first: Position) {

@@ -169,7 +169,7 @@ impl<'c> Executor<'c> {
             kind,
             topic,
             delay,
-            messages: Publication::new(),
+            messages: self.context.node.publication(),
             commands: 0,
         });
         gathered.commands += 1;
@@ -208,9 +208,10 @@ impl<'c> Executor<'c> {
             return;
         };
         let timeout_max = self.context.terms.limits.msg_timeout_max;
-        let again = subscription.exchange(&answers, timeout_max, bytes_max, out.frames(), |answer, cause, out| {
-            frame::encode_error(out, &refused(answer, cause));
-        });
+        let again =
+            subscription.exchange(&answers, timeout_max, bytes_max, out.frames(), |answer, cause, out| {
+                frame::encode_error(out, &refused(answer, cause));
+            });
         self.wants_messages = again || bytes_max == 0;
         // The buffer is used again for the next answers.
         self.answers = answers;

@@ -101,7 +101,8 @@ impl<'t> Protocol<'t> {
 
     /// Carries the connection over the command, and says what is to be done. An error ends the connection.
     pub(super) fn apply<'a>(&mut self, command: Command<'a>) -> Result<Action<'a>, ProtocolError> {
-        let one = |kind, topic, body, delay| Action::Publish { kind, topic, bodies: Bodies::One(body), delay };
+        let one =
+            |kind, topic, body, delay| Action::Publish { kind, topic, bodies: Bodies::One(body), delay };
         Ok(match command {
             Command::Identify(body) => Action::Identified(self.identify(body)?),
             Command::Auth(_) => return Err(ProtocolError::auth_disabled()),
@@ -212,19 +213,13 @@ mod tests {
         let mut protocol = Protocol::new(&terms, settings());
         let first = br#"{"heartbeat_interval":1000,"msg_timeout":2000,"sample_rate":5}"#;
         let second = br#"{"heartbeat_interval":3000,"msg_timeout":4000,"sample_rate":7}"#;
-        assert_eq!(
-            protocol.apply(Command::Identify(first)).unwrap(),
-            Action::Identified(frame::OK.to_vec())
-        );
+        assert_eq!(protocol.apply(Command::Identify(first)).unwrap(), Action::Identified(frame::OK.to_vec()));
         protocol.apply(Command::Identify(second)).unwrap();
         assert_eq!(protocol.sending().heartbeat_interval, Some(Duration::from_secs(1)));
         assert_eq!(protocol.sending().msg_timeout, Duration::from_secs(2));
         assert_eq!(protocol.settings().heartbeat_interval, Some(Duration::from_secs(3)));
         let id = MessageId::from_u64(1);
-        assert_eq!(
-            protocol.apply(Command::Touch(id)).unwrap(),
-            Action::Touch(id, Duration::from_secs(4))
-        );
+        assert_eq!(protocol.apply(Command::Touch(id)).unwrap(), Action::Touch(id, Duration::from_secs(4)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Take what the socket has, do all complete commands, collect responses and deliveries in the outbox, write it;
 //! wait for bytes, for room to write, for a wake, for the next deadline.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use nsq::daemon::listener::Peer;
 use nsq::wire::MAGIC_V2;
+use nsq::wire::command::Phase;
 use nsq::wire::decoder::{Decoder, Refusal};
 use nsq::wire::error::ProtocolError;
 use nsq::wire::frame;
@@ -67,6 +69,16 @@ enum Event {
     Signalled,
     /// A deadline has come.
     Time,
+}
+
+/// The first line of some input, for the log: a command without its body.
+struct Line<'a>(&'a [u8]);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.0.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        write!(f, "{}", line.escape_ascii())
+    }
 }
 
 struct Session<'c, S> {
@@ -193,6 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     break Err(self.refuse(refusal, executor));
                 }
             };
+            let address = &self.client.remote_address;
+            tracing::debug!(client = %address, "PROTOCOL(V2): [{address}] {}", Line(&input[consumed..]));
             consumed += decoded.consumed;
             let done = match self.protocol.apply(decoded.command) {
                 Ok(action) => executor.execute(action, &self.protocol, &mut self.out).await,
@@ -208,7 +222,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         if consumed > 0 {
             input.advance(consumed);
             self.times.waiting_since = Instant::now();
-            self.keep_heartbeat_interval();
+            if self.protocol.phase() == Phase::Init {
+                self.keep_heartbeat_interval();
+            }
         }
         // An idle connection holds no buffer.
         self.input = if input.is_empty() { BytesMut::new() } else { input };
@@ -302,6 +318,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         if interval != self.times.heartbeat_interval || self.times.heartbeat.is_none() {
             self.times.heartbeat_interval = interval;
             self.times.heartbeat = interval.map(|interval| Instant::now() + interval);
+        }
+        // A later IDENTIFY moves only the deadline for the client.
+        if self.read_deadline().is_some_and(|deadline| deadline < self.timer.deadline()) {
             self.set_timer();
         }
     }

@@ -213,10 +213,15 @@ fn without_a_memory_queue_a_kill_loses_what_the_table_says() {
     let mut consumer = daemon.subscribe("t", "c");
     consumer.ready(3);
     if differences::survives_kill_without_memory_queue() {
-        let mut bodies = [consumer.expect_message().body, consumer.expect_message().body];
+        // The delay may be lost with the state that was not saved yet; the message is not.
+        let mut bodies = vec![consumer.expect_message().body, consumer.expect_message().body];
+        if daemon.channel_stats("t", "c")["deferred_count"] == 0 {
+            bodies.push(consumer.expect_message().body);
+        } else {
+            bodies.push(b"deferred".to_vec());
+        }
         bodies.sort_unstable();
-        assert_eq!(bodies, [b"in flight".to_vec(), b"queued".to_vec()]);
-        daemon.wait_for_channel("t", "c", "deferred_count", 1);
+        assert_eq!(bodies, [b"deferred".to_vec(), b"in flight".to_vec(), b"queued".to_vec()]);
     } else {
         consumer.expect_silence();
     }

@@ -3,6 +3,8 @@
 //! The model keeps, for each channel, plain maps of what is ready, in flight and deferred. After every step the
 //! topic's figures must be the model's, and every delivery must be one that the model allows.
 
+#![expect(clippy::unwrap_used, reason = "a test's support panics where a test would")]
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -11,77 +13,77 @@ use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::storage::{BatchSummary, Event, Position, Request, StoredBatch, TopicImage};
 use nsqd_broker::{AckError, ConsumerKey, ConsumerSettings, Now, Publication, Topic, TopicSettings};
 
-pub const MSG_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const MSG_TIMEOUT: Duration = Duration::from_secs(60);
 const MS: u64 = 1_000_000;
 
 /// A message as the model knows it: the number in its body, and how often it was delivered on a channel.
 type Number = u64;
 
 #[derive(Debug, Default, Clone)]
-pub struct ModelChannel {
-    pub ready: BTreeMap<Number, u16>,
-    pub in_flight: HashMap<Number, InFlight>,
-    pub deferred: BTreeMap<Number, Deferred>,
-    pub paused: bool,
+pub(crate) struct ModelChannel {
+    pub(crate) ready: BTreeMap<Number, u16>,
+    pub(crate) in_flight: HashMap<Number, InFlight>,
+    pub(crate) deferred: BTreeMap<Number, Deferred>,
+    pub(crate) paused: bool,
     /// First deliveries must come in publish order: the newest number that was delivered for the first time.
     newest_first_delivery: Option<Number>,
-    pub consumers: Vec<usize>,
-    pub messages: u64,
+    pub(crate) consumers: Vec<usize>,
+    pub(crate) messages: u64,
 }
 
 #[derive(Debug, Clone)]
-pub struct InFlight {
-    pub id: MessageId,
-    pub consumer: usize,
-    pub attempts: u16,
-    pub delivered_ns: u64,
-    pub deadline_ns: u64,
+pub(crate) struct InFlight {
+    pub(crate) id: MessageId,
+    pub(crate) consumer: usize,
+    pub(crate) attempts: u16,
+    pub(crate) delivered_ns: u64,
+    pub(crate) deadline_ns: u64,
 }
 
 #[derive(Debug, Clone)]
-pub struct Deferred {
-    pub due_ns: u64,
-    pub attempts: u16,
+pub(crate) struct Deferred {
+    pub(crate) due_ns: u64,
+    pub(crate) attempts: u16,
 }
 
 #[derive(Debug)]
-pub struct ModelConsumer {
-    pub key: ConsumerKey,
-    pub channel: String,
-    pub ready: u64,
+pub(crate) struct ModelConsumer {
+    pub(crate) key: ConsumerKey,
+    pub(crate) channel: String,
+    pub(crate) ready: u64,
     /// It asked and got nothing, and waits to be woken.
-    pub waits: bool,
+    pub(crate) waits: bool,
 }
 
 /// What the disk does with the next requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiskMood {
+pub(crate) enum DiskMood {
     Works,
     Refuses,
 }
 
-pub struct World {
-    pub topic: Topic,
+pub(crate) struct World {
+    pub(crate) topic: Topic,
     settings: TopicSettings,
-    pub now_ns: u64,
+    pub(crate) now_ns: u64,
     // the disk
-    pub queue: VecDeque<Request>,
-    pub stored: BTreeMap<Position, StoredBatch>,
-    pub image: Option<TopicImage>,
-    pub mood: DiskMood,
+    pub(crate) queue: VecDeque<Request>,
+    pub(crate) stored: BTreeMap<Position, StoredBatch>,
+    pub(crate) image: Option<TopicImage>,
+    pub(crate) mood: DiskMood,
     // the model
     next_number: Number,
-    pub backlog: BTreeMap<Number, Option<u64>>,
+    pub(crate) backlog: BTreeMap<Number, Option<u64>>,
     delayed: HashSet<Number>,
-    pub paused: bool,
-    pub channels: BTreeMap<String, ModelChannel>,
-    pub consumers: HashMap<usize, ModelConsumer>,
+    pub(crate) paused: bool,
+    pub(crate) channels: BTreeMap<String, ModelChannel>,
+    pub(crate) consumers: HashMap<usize, ModelConsumer>,
     next_consumer: usize,
-    pub finished: u64,
+    pub(crate) finished: u64,
 }
 
 impl World {
-    pub fn new(memory_messages_max: u64) -> Self {
+    pub(crate) fn new(memory_messages_max: u64) -> Self {
         let settings = TopicSettings {
             name: TopicName::parse("topic").unwrap(),
             node_id: 7,
@@ -110,14 +112,14 @@ impl World {
         }
     }
 
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now { monotonic_ns: self.now_ns, unix_ns: 1_800_000_000_000_000_000 + self.now_ns as i64 }
     }
 
     // ---- commands ------------------------------------------------------------------------------------
 
-    pub fn publish(&mut self, count: usize, body_bytes: usize, delay_ms: u64) {
-        let mut publication = Publication::new();
+    pub(crate) fn publish(&mut self, count: usize, body_bytes: usize, delay_ms: u64) {
+        let mut publication = Publication::new(self.settings.memory_messages_max);
         for number in self.next_number..self.next_number + count as u64 {
             let mut body = number.to_be_bytes().to_vec();
             body.resize(8 + body_bytes, b'x');
@@ -170,28 +172,28 @@ impl World {
         }
     }
 
-    pub fn create_channel(&mut self, name: &str) {
+    pub(crate) fn create_channel(&mut self, name: &str) {
         self.topic.create_channel(self.now(), ChannelName::parse(name).unwrap());
         self.channels.entry(name.to_owned()).or_default();
         self.release_backlog();
         self.settle();
     }
 
-    pub fn delete_channel(&mut self, name: &str) {
+    pub(crate) fn delete_channel(&mut self, name: &str) {
         let deleted = self.topic.delete_channel(self.now(), &ChannelName::parse(name).unwrap());
         assert_eq!(deleted.is_some(), self.channels.remove(name).is_some());
         self.consumers.retain(|_, consumer| consumer.channel != name);
         self.settle();
     }
 
-    pub fn pause_topic(&mut self, paused: bool) {
+    pub(crate) fn pause_topic(&mut self, paused: bool) {
         self.topic.pause(self.now(), paused);
         self.paused = paused;
         self.release_backlog();
         self.settle();
     }
 
-    pub fn pause_channel(&mut self, name: &str, paused: bool) {
+    pub(crate) fn pause_channel(&mut self, name: &str, paused: bool) {
         let found = self.topic.pause_channel(self.now(), &ChannelName::parse(name).unwrap(), paused);
         assert_eq!(found, self.channels.contains_key(name));
         if let Some(channel) = self.channels.get_mut(name) {
@@ -200,13 +202,13 @@ impl World {
         self.settle();
     }
 
-    pub fn empty_topic(&mut self) {
+    pub(crate) fn empty_topic(&mut self) {
         self.topic.empty(self.now());
         self.backlog.clear();
         self.settle();
     }
 
-    pub fn empty_channel(&mut self, name: &str) {
+    pub(crate) fn empty_channel(&mut self, name: &str) {
         let found = self.topic.empty_channel(self.now(), &ChannelName::parse(name).unwrap());
         assert_eq!(found, self.channels.contains_key(name));
         if let Some(channel) = self.channels.get_mut(name) {
@@ -217,7 +219,7 @@ impl World {
         self.settle();
     }
 
-    pub fn subscribe(&mut self, name: &str, ready: u64) -> usize {
+    pub(crate) fn subscribe(&mut self, name: &str, ready: u64) -> usize {
         self.create_channel(name);
         let channel = self.topic.channel(&ChannelName::parse(name).unwrap()).unwrap();
         let settings = ConsumerSettings { msg_timeout: MSG_TIMEOUT, sample_rate: 0 };
@@ -231,14 +233,14 @@ impl World {
         consumer
     }
 
-    pub fn set_ready(&mut self, consumer: usize, ready: u64) {
+    pub(crate) fn set_ready(&mut self, consumer: usize, ready: u64) {
         let Some(model) = self.consumers.get_mut(&consumer) else { return };
         model.ready = ready;
         self.topic.set_ready(model.key, ready);
         self.deliver(consumer, usize::MAX);
     }
 
-    pub fn unsubscribe(&mut self, consumer: usize) {
+    pub(crate) fn unsubscribe(&mut self, consumer: usize) {
         let Some(gone) = self.consumers.remove(&consumer) else { return };
         self.topic.unsubscribe(self.now(), gone.key);
         let channel = self.channels.get_mut(&gone.channel).unwrap();
@@ -257,7 +259,7 @@ impl World {
     }
 
     /// Asks for messages until there are none, as a session does.
-    pub fn deliver(&mut self, consumer: usize, bytes_max: usize) -> usize {
+    pub(crate) fn deliver(&mut self, consumer: usize, bytes_max: usize) -> usize {
         let mut delivered = 0;
         loop {
             let Some(model) = self.consumers.get_mut(&consumer) else { return delivered };
@@ -307,7 +309,7 @@ impl World {
     }
 
     /// The consumer's n-th message in flight, in no particular order.
-    pub fn some_in_flight(&self, consumer: usize, n: usize) -> Option<(Number, MessageId)> {
+    pub(crate) fn some_in_flight(&self, consumer: usize, n: usize) -> Option<(Number, MessageId)> {
         let model = self.consumers.get(&consumer)?;
         let mut theirs: Vec<_> = self.channels[&model.channel]
             .in_flight
@@ -320,7 +322,7 @@ impl World {
         theirs.get(n % count).copied()
     }
 
-    pub fn finish(&mut self, consumer: usize, n: usize) {
+    pub(crate) fn finish(&mut self, consumer: usize, n: usize) {
         let Some((number, id)) = self.some_in_flight(consumer, n) else { return };
         let key = self.consumers[&consumer].key;
         self.topic.finish(self.now(), key, id).unwrap();
@@ -331,13 +333,13 @@ impl World {
         self.deliver(consumer, usize::MAX);
     }
 
-    pub fn finish_all(&mut self, consumer: usize) {
+    pub(crate) fn finish_all(&mut self, consumer: usize) {
         while self.some_in_flight(consumer, 0).is_some() {
             self.finish(consumer, 0);
         }
     }
 
-    pub fn requeue(&mut self, consumer: usize, n: usize, delay_ms: u64) {
+    pub(crate) fn requeue(&mut self, consumer: usize, n: usize, delay_ms: u64) {
         let Some((number, id)) = self.some_in_flight(consumer, n) else { return };
         let key = self.consumers[&consumer].key;
         self.topic.requeue(self.now(), key, id, Duration::from_millis(delay_ms)).unwrap();
@@ -352,7 +354,7 @@ impl World {
         self.deliver(consumer, usize::MAX);
     }
 
-    pub fn touch(&mut self, consumer: usize, n: usize) {
+    pub(crate) fn touch(&mut self, consumer: usize, n: usize) {
         let Some((number, id)) = self.some_in_flight(consumer, n) else { return };
         let key = self.consumers[&consumer].key;
         self.topic.touch(self.now(), key, id, MSG_TIMEOUT, 2 * MSG_TIMEOUT).unwrap();
@@ -365,7 +367,7 @@ impl World {
 
     // ---- time ----------------------------------------------------------------------------------------
 
-    pub fn advance(&mut self, ms: u64) {
+    pub(crate) fn advance(&mut self, ms: u64) {
         let target = self.now_ns + ms * MS;
         while let Some(at) = self.topic.poll_timeout().filter(|at| *at <= target) {
             self.now_ns = self.now_ns.max(at);
@@ -399,7 +401,7 @@ impl World {
     // ---- the disk ------------------------------------------------------------------------------------
 
     /// Carries out up to `count` of the requests that wait.
-    pub fn disk(&mut self, count: usize) {
+    pub(crate) fn disk(&mut self, count: usize) {
         for _ in 0..count {
             self.take_requests();
             let Some(request) = self.queue.pop_front() else { return };
@@ -435,7 +437,7 @@ impl World {
         }
     }
 
-    pub fn disk_idle(&mut self) {
+    pub(crate) fn disk_idle(&mut self) {
         self.take_requests();
         while !self.queue.is_empty() {
             self.disk(1000);
@@ -465,7 +467,7 @@ impl World {
     }
 
     /// A clean stop and a start: nothing is lost, what was in flight is ready again.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.mood = DiskMood::Works;
         self.disk_idle();
         self.advance(5_000);
@@ -499,7 +501,7 @@ impl World {
         self.check();
     }
 
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         let stats = self.topic.stats(self.now());
         assert_eq!(stats.depth, self.backlog.len() as u64, "depth of the topic");
         let names: Vec<&str> = stats.channels.iter().map(|channel| channel.name.as_str()).collect();
@@ -527,7 +529,7 @@ impl World {
     }
 
     /// Nobody with credit is left without the messages that are ready, once disk and wakes have settled.
-    pub fn check_liveness(&self) {
+    pub(crate) fn check_liveness(&self) {
         for (name, channel) in self.channels.iter().filter(|(_, channel)| !channel.paused) {
             if channel.ready.is_empty() {
                 continue;
@@ -546,7 +548,7 @@ impl World {
     }
 
     /// Everything can be consumed: each channel gets a consumer that finishes all it is given.
-    pub fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         self.mood = DiskMood::Works;
         self.pause_topic(false);
         self.disk_idle();

@@ -1,3 +1,5 @@
+//! The log on sled where it differs from others: damage, epochs, databases that do not open.
+
 use std::io;
 
 use nsq::wire::name::ChannelName;

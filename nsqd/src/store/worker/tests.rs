@@ -1,3 +1,5 @@
+//! The thread that owns the disk, over logs in memory that fail on purpose.
+
 use std::sync::mpsc::{Receiver, channel};
 use std::task::Poll;
 

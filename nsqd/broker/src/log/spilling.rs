@@ -1,0 +1,133 @@
+//! The log and the disk: what goes there, what comes back, and what became of it.
+
+use super::{Disk, Log, Size};
+use crate::batch::Records;
+use crate::storage::{Position, Request, StoredBatch};
+
+impl Log {
+    /// Gives the disk what is more than memory may hold; what is in flight may stay, and is only counted if need be.
+    pub(crate) fn spill(&mut self, in_flight: impl FnOnce() -> u64) {
+        if !self.limits.spills {
+            return;
+        }
+        while self.over_limits(self.unspilled) && self.spill_slot < self.end_slot() {
+            self.spill_next();
+        }
+        if self.behind_unspilled.messages <= self.limits.messages_max {
+            return;
+        }
+        // Without memory everything is on the disk, in flight or not.
+        let messages_max = match self.limits.messages_max {
+            0 => 0,
+            messages => messages + in_flight(),
+        };
+        while self.behind_unspilled.messages > messages_max {
+            let Some(first) = self.behind.pop_front() else { break };
+            self.spill_behind(first);
+        }
+    }
+
+    /// Gives the disk everything that is still needed: the daemon is about to stop.
+    pub(crate) fn spill_all(&mut self) {
+        while self.spill_slot < self.end_slot() {
+            self.spill_next();
+        }
+        while let Some(first) = self.behind.pop_front() {
+            self.spill_behind(first);
+        }
+    }
+
+    fn spill_next(&mut self) {
+        let first = self.queue[(self.spill_slot - self.queue_base) as usize];
+        self.spill_slot += 1;
+        let size = self.write(first);
+        self.unspilled.subtract(size);
+    }
+
+    fn spill_behind(&mut self, first: Position) {
+        let only_here =
+            self.batches.get(&first).is_some_and(|batch| batch.unread_by == 0 && batch.disk == Disk::Absent);
+        if only_here {
+            let size = self.write(first);
+            self.behind_unspilled.subtract(size);
+        }
+    }
+
+    pub(super) fn write(&mut self, first: Position) -> Size {
+        let batch = self.batches.get_mut(&first).expect("a batch to be written is one of the log's");
+        let records = batch.records.as_mut().expect("a batch that is not on the disk is in memory").share();
+        if batch.disk == Disk::Absent {
+            self.on_disk += 1;
+        }
+        batch.disk = Disk::Writing;
+        self.writing.insert(first);
+        let stored = StoredBatch { first, count: batch.count, aside: batch.aside, records };
+        self.requests.push_back(Request::Append(stored));
+        batch.size()
+    }
+
+    pub(super) fn over_limits(&self, size: Size) -> bool {
+        size.messages > self.limits.messages_max || size.bytes > self.limits.bytes_max
+    }
+
+    pub(crate) fn poll_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    pub(crate) fn request(&mut self, request: Request) {
+        self.requests.push_back(request);
+    }
+
+    pub(crate) fn handle_appended(&mut self, first: Position) {
+        self.writing.remove(&first);
+        if let Some(batch) = self.batches.get_mut(&first) {
+            batch.disk = Disk::Stored;
+            batch.records = None;
+        }
+    }
+
+    pub(crate) fn handle_append_failed(&mut self, first: Position) {
+        if self.batches.contains_key(&first) {
+            self.failed.insert(first);
+        }
+    }
+
+    /// Asks again for every write that failed.
+    pub(crate) fn retry_failed(&mut self) {
+        for first in std::mem::take(&mut self.failed) {
+            self.write(first);
+        }
+    }
+
+    /// Takes a batch that was read back. One that is not needed any more is ignored.
+    pub(crate) fn handle_read(&mut self, stored: StoredBatch) {
+        let first = stored.first;
+        let Some(batch) = self.batches.get_mut(&first) else { return };
+        batch.reading = false;
+        match Records::parse(stored.records, batch.count) {
+            Some(records) => batch.records = Some(records),
+            None => return self.handle_lost(first),
+        }
+        self.loaded.push_back(first);
+        while self.loaded.len() > self.loaded_max {
+            let oldest = self.loaded.pop_front().and_then(|oldest| self.batches.get_mut(&oldest));
+            if let Some(oldest) = oldest {
+                oldest.records = None;
+            }
+        }
+    }
+
+    pub(crate) fn handle_read_failed(&mut self, first: Position) {
+        if let Some(batch) = self.batches.get_mut(&first) {
+            batch.reading = false;
+        }
+    }
+
+    pub(crate) fn handle_lost(&mut self, first: Position) {
+        if let Some(batch) = self.batches.get_mut(&first) {
+            batch.reading = false;
+            batch.lost = true;
+            self.lost_messages += u64::from(batch.count);
+        }
+    }
+}
