@@ -4,11 +4,11 @@
 //! to be relied on: it is guarded on all sides here. What it cannot open is set aside and the daemon starts;
 //! what it cannot write is refused and tried anew on a fresh opening; what it reads is checked.
 //!
-//! - [`record`] and [`image`]: keys and values.
-//! - [`database`]: one open database; which errors condemn data and which do not.
-//! - [`keeper`]: opens, opens again, and leaves databases; [`carry`]: what goes from one to the next.
-//! - [`epoch`]: the directories that follow one another, because sled's files do not shrink.
-//! - [`reserve`]: room to forget in when the disk is full.
+//! - `record` and `image`: keys and values.
+//! - `database`: one open database; which errors condemn data and which do not.
+//! - `keeper`: opens, opens again, and leaves databases; `carry`: what goes from one to the next.
+//! - `epoch`: the directories that follow one another, because sled's files do not shrink.
+//! - `reserve`: room to forget in when the disk is full.
 //!
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
 //! disk itself. That is the promise of the memory level; the journal makes the others.

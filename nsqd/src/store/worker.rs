@@ -1,10 +1,10 @@
 //! The thread that owns the disk.
 //!
 //! Topics [`submit`](Store::submit) what they want done and go on. The thread takes all that waits as one
-//! [`group`], carries it out in order, syncs once and tells the topics. Reads do not wait for the group.
+//! `group`, carries it out in order, syncs once and tells the topics. Reads do not wait for the group.
 //!
-//! - [`queue`]: what waits; the only thing shared with the topics.
-//! - [`group`]: what of a group needs doing, and what became of it.
+//! - `queue`: what waits; the only thing shared with the topics.
+//! - `group`: what of a group needs doing, and what became of it.
 //!
 //! What fails is never tried again here for a batch: the topic still has it and asks again. A state, a
 //! removal or a deletion that fails is nobody else's to remember: it goes into the next group.
@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use nsqd_broker::storage::{Event, Position, Request};
 
 use self::group::Outcome;
-use self::queue::{Queue, Work};
+use self::queue::Queue;
 use super::{Damage, Log, LogError, TopicNumber};
 
 /// How a [`Store`] is run.
@@ -183,14 +183,16 @@ struct Worker {
 impl Worker {
     fn run(&mut self) -> Result<(), LogError> {
         let mut outcome = Ok(());
-        loop {
-            match self.shared.queue.wait() {
-                Work::Reads(reads) => self.read_all(reads),
-                Work::Group(group) => outcome = self.carry_out(group),
-                Work::End if self.unfinished.is_empty() => return outcome,
-                Work::End => return self.carry_out(Vec::new()),
+        while let Some(work) = self.shared.queue.wait() {
+            self.read_all(work.reads);
+            if !work.group.is_empty() {
+                outcome = self.carry_out(work.group);
             }
         }
+        if !self.unfinished.is_empty() {
+            outcome = self.carry_out(Vec::new());
+        }
+        outcome
     }
 
     fn carry_out(&mut self, new: Vec<(TopicNumber, Request)>) -> Result<(), LogError> {

@@ -274,7 +274,11 @@ impl Database {
 
     /// Closes the database. sled writes when it is dropped, and panics where it cannot.
     pub(super) fn close(self) {
-        if guarded(|| Ok(drop(self))).is_err() {
+        let drop_it = || {
+            drop(self);
+            Ok(())
+        };
+        if guarded(drop_it).is_err() {
             tracing::warn!("the store did not close in order");
         }
     }

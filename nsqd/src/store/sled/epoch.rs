@@ -28,7 +28,7 @@ impl Epochs {
     /// Creates the directory where it is missing; the one above it must be there.
     pub(super) fn open(home: &Path) -> io::Result<Self> {
         match fs::create_dir(home) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(Self { home: home.to_owned() }),
         }
     }

@@ -99,7 +99,7 @@ impl Writer {
         self.name(channel.name.as_bytes());
         self.flag(channel.paused);
         self.number(channel.cursor);
-        let runs = || channel.unfinished.chunk_by(|a, b| follows(a, b));
+        let runs = || channel.unfinished.chunk_by(follows);
         self.number(runs().count() as u64);
         let (mut end, mut due) = (0u64, 0i64);
         for run in runs() {

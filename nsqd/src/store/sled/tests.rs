@@ -55,11 +55,12 @@ fn log_with_batches(home: &TempDir) -> SledLog {
 }
 
 /// Changes one byte in the middle of a value.
-fn damage(tree: &sled::Tree, key: &[u8]) {
-    let mut value = tree.get(key).unwrap().unwrap().to_vec();
+fn damage(tree: &sled::Tree, key: &[u8]) -> Result<(), Fault> {
+    let mut value = tree.get(key)?.unwrap().to_vec();
     let middle = value.len() / 2;
     value[middle] ^= 1;
-    tree.insert(key, value).unwrap();
+    tree.insert(key, value)?;
+    Ok(())
 }
 
 fn assert_lost(log: &mut SledLog, first: Position) {
@@ -77,7 +78,7 @@ fn a_damaged_batch_is_set_aside_and_the_others_are_delivered() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
     log.keeper
-        .read(|database| Ok(damage(&database.parts, &record::part_key(record::batch_key(ONE, 1), 2))))
+        .read(|database| damage(&database.parts, &record::part_key(record::batch_key(ONE, 1), 2)))
         .unwrap();
     drop(log);
     let mut log = open(&home);
@@ -107,7 +108,7 @@ fn a_batch_with_a_missing_part_is_set_aside() {
 fn a_batch_whose_entry_is_damaged_is_set_aside_when_the_log_is_loaded() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
-    log.keeper.read(|database| Ok(damage(&database.batches, &record::batch_key(ONE, 0)))).unwrap();
+    log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, 0))).unwrap();
     drop(log);
     let mut log = open(&home);
     let firsts: Vec<_> = log.load().unwrap()[0].batches.iter().map(|batch| batch.first).collect();
@@ -120,7 +121,7 @@ fn a_batch_whose_entry_is_damaged_is_set_aside_when_the_log_is_loaded() {
 fn a_topic_whose_state_is_damaged_comes_back_with_its_batches() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
-    log.keeper.read(|database| Ok(damage(&database.topics, &record::chunk_key(ONE, 0)))).unwrap();
+    log.keeper.read(|database| damage(&database.topics, &record::chunk_key(ONE, 0))).unwrap();
     drop(log);
     let mut log = open(&home);
     let topics = log.load().unwrap();
@@ -134,8 +135,8 @@ fn the_batches_of_a_topic_whose_name_is_lost_are_set_aside() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
     log.save(TWO, &image("other")).unwrap();
-    log.keeper.read(|database| Ok(damage(&database.topics, &record::chunk_key(ONE, 0)))).unwrap();
-    log.keeper.read(|database| Ok(damage(&database.topics, &record::topic_key(ONE)))).unwrap();
+    log.keeper.read(|database| damage(&database.topics, &record::chunk_key(ONE, 0))).unwrap();
+    log.keeper.read(|database| damage(&database.topics, &record::topic_key(ONE))).unwrap();
     drop(log);
     let mut log = open(&home);
     let topics = log.load().unwrap();
@@ -266,7 +267,7 @@ fn a_database_that_cannot_be_read_is_left_with_what_can() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
     let part = record::part_key(record::batch_key(ONE, 2), 1);
-    log.keeper.read(|database| Ok(damage(&database.parts, &part))).unwrap();
+    log.keeper.read(|database| damage(&database.parts, &part)).unwrap();
     log.keeper.write::<()>(|_| Err(Fault::Corrupt("rotten".to_owned()))).unwrap_err();
     assert_eq!(log.damage(), Damage { batches: 1, ..Damage::default() });
     assert_lost(&mut log, 2);

@@ -13,15 +13,13 @@ use tokio::sync::Notify;
 
 use crate::store::TopicNumber;
 
-/// What the worker is to do next.
+/// What the worker is to do next. Of both kinds some is taken each time: neither can starve the other.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) struct Work {
     /// Reads that need nothing else that waits.
-    Reads(Vec<(TopicNumber, Position)>),
+    pub(super) reads: Vec<(TopicNumber, Position)>,
     /// Requests in the order in which they came. [`Queue::group_done`] is called when they are carried out.
-    Group(Vec<(TopicNumber, Request)>),
-    /// Nothing waits, and nothing will come.
-    End,
+    pub(super) group: Vec<(TopicNumber, Request)>,
 }
 
 pub(super) struct Queue {
@@ -107,19 +105,15 @@ impl Queue {
         }
     }
 
-    /// Blocks until there is something to do.
-    pub(super) fn wait(&self) -> Work {
-        let idle = |waiting: &mut Waiting| {
-            waiting.requests.is_empty() && waiting.reads.is_empty() && !waiting.closed
-        };
+    /// Blocks until there is something to do; `None` when nothing waits and nothing will come.
+    pub(super) fn wait(&self) -> Option<Work> {
+        let idle = |waiting: &mut Waiting| waiting.is_empty() && !waiting.closed;
         let mut waiting = self.arrived.wait_while(self.waiting(), idle).expect(NO_PANIC);
-        if !waiting.reads.is_empty() {
-            return Work::Reads(std::mem::take(&mut waiting.reads));
+        if waiting.is_empty() {
+            return None;
         }
-        if waiting.requests.is_empty() {
-            return Work::End;
-        }
-        Work::Group(waiting.take_group(self.group_bytes_max))
+        let reads = std::mem::take(&mut waiting.reads);
+        Some(Work { reads, group: waiting.take_group(self.group_bytes_max) })
     }
 
     /// The reads that came while a group is carried out.
@@ -157,6 +151,10 @@ const NO_PANIC: &str = "nothing panics while it holds this lock";
 const GROUP_REQUESTS_MAX: usize = 16 * 1024;
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.reads.is_empty()
+    }
+
     fn take_group(&mut self, bytes_max: usize) -> Vec<(TopicNumber, Request)> {
         let mut requests = Vec::new();
         while self.group_bytes < bytes_max && requests.len() < GROUP_REQUESTS_MAX {

@@ -317,3 +317,28 @@ fn the_thread_ends_with_the_last_handle() {
     drop(store);
     assert_eq!(events.iter().count(), 1);
 }
+
+#[test]
+fn reads_without_end_do_not_keep_a_batch_from_being_written() {
+    let mut disk = MemoryLog::default();
+    disk.append(ONE, &batch(0, 1, 100)).unwrap();
+    let store = std::sync::Arc::new(std::sync::OnceLock::<Store>::new());
+    let (sender, events) = channel();
+    let reader = store.clone();
+    // Each read that is answered asks for the next, until the batch is written.
+    let written = std::sync::atomic::AtomicBool::new(false);
+    let deliver = move |_, events: Vec<Event>| {
+        if events.contains(&appended(1)) {
+            written.store(true, Ordering::Relaxed);
+            let _ = sender.send(());
+        } else if !written.load(Ordering::Relaxed) {
+            reader.wait().submit(ONE, Request::Read { first: 0 });
+        }
+    };
+    let started = Store::start(Box::new(disk), deliver, StoreOptions::default()).unwrap();
+    let store = store.get_or_init(|| started);
+    store.submit(ONE, Request::Read { first: 0 });
+    store.submit(ONE, append(1));
+    events.recv().unwrap();
+    store.stop().unwrap();
+}
