@@ -28,6 +28,9 @@ use crate::store::sled::SledLog;
 use crate::store::worker::StoreOptions;
 use crate::tcp::{self, TcpSettings};
 
+/// Where in the data directory the spill is.
+const SPILL_DIRECTORY: &str = "spill";
+
 /// Why the daemon could not start, or could not end as it should: the text of its last log line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -115,7 +118,7 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
 }
 
 fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Node>, StartError> {
-    let log = SledLog::open(data_dir)?;
+    let log = SledLog::open(&data_dir.join(SPILL_DIRECTORY))?;
     let settings = NodeSettings {
         node_id: options.node_id,
         data_path: data_dir.to_owned(),

@@ -3,6 +3,8 @@
 //! A topic that is paused or has no channel *holds*: what is published waits in the topic's *backlog*, behind the
 //! released position, and channels see it when the topic holds no longer.
 
+mod saving;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::consumer::{Consumer, ConsumerSettings};
 use crate::id::IdGenerator;
 use crate::log::{Cursor, Held, Log, MemoryLimits};
 use crate::quantile::{Histogram, LatencyWindow};
-use crate::storage::{Event, Position, Request, TopicImage, WaitingDelay};
+use crate::storage::{Event, Position, Request};
 use crate::time::Now;
 
 /// Bytes of waiting messages that stay in memory for each message that may, on average; see `MEMORY_BYTES_MIN`.
@@ -635,84 +637,6 @@ impl Topic {
     /// The next thing for the disk to do.
     pub fn poll_store(&mut self) -> Option<Request> {
         self.log.poll_request()
-    }
-
-    // ---- saving --------------------------------------------------------------------------------------
-
-    /// Asks the store to keep the topic as it is now, without its messages in memory.
-    pub fn request_save(&mut self, now: Now) {
-        if self.durable {
-            self.save_at_ns = None;
-            let image = self.image(now);
-            self.log.request(Request::Save(image));
-        }
-    }
-
-    /// Asks the store to keep everything: the daemon is about to stop.
-    pub fn request_save_all(&mut self, now: Now) {
-        if self.durable {
-            self.log.spill_all();
-            self.request_save(now);
-        }
-    }
-
-    /// The state beside the log changed: it is saved in a while, if there is anything on the disk that it is about.
-    fn changed(&mut self, now: Now) {
-        if self.save_at_ns.is_none() && self.durable && self.log.uses_disk() {
-            let unfinished: u64 = self.channels.iter().map(|(_, channel)| channel.unfinished_len()).sum();
-            let intervals = 1 + (unfinished / UNFINISHED_PER_SAVE_INTERVAL).min(1000) as u32;
-            self.save_at_ns = Some(now.after(self.settings.save_interval * intervals));
-        }
-    }
-
-    /// What a restart needs to know beside the log.
-    fn image(&self, now: Now) -> TopicImage {
-        let lasting = self.by_name.iter().filter(|(name, _)| !name.is_ephemeral());
-        TopicImage {
-            name: self.settings.name,
-            paused: self.paused,
-            end: self.log.end(),
-            released: self.backlog.map_or(self.log.end(), |backlog| self.log.position(backlog)),
-            last_id: self.ids.last(),
-            waiting: self
-                .backlog_deferred
-                .iter()
-                .map(|(held, delay_ns)| WaitingDelay { position: held.position(), delay_ns: *delay_ns })
-                .collect(),
-            channels: lasting.map(|(_, key)| self.channels[*key as usize].image(&self.log, now)).collect(),
-        }
-    }
-
-    // ---- restoring (see `restore`) -------------------------------------------------------------------
-
-    pub(crate) fn restore_ids(&mut self, last_id: u64) {
-        self.ids = IdGenerator::new(self.settings.node_id, last_id);
-    }
-
-    pub(crate) fn restore_paused(&mut self, paused: bool) {
-        self.paused = paused;
-    }
-
-    pub(crate) fn restore_backlog(&mut self, released: Position) {
-        // The backlog of a new topic began before any batch was restored, so none counts it.
-        self.backlog = Some(self.log.read_from_position(released));
-    }
-
-    pub(crate) fn log_ordinal_released(&self) -> u64 {
-        self.released()
-    }
-
-    pub(crate) fn restore_waiting(&mut self, held: Held, delay_ns: u64) {
-        self.backlog_deferred.push((held, delay_ns));
-    }
-
-    pub(crate) fn channel_mut(&mut self, key: u32) -> &mut Channel {
-        &mut self.channels[key as usize]
-    }
-
-    pub(crate) fn restored(&mut self, now: Now) {
-        self.wake_at_ns = 0;
-        self.handle_timeout(now);
     }
 }
 

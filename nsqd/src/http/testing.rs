@@ -1,7 +1,6 @@
 //! The API over a node of its own, asked without a socket.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,16 +10,13 @@ use http_body_util::BodyExt;
 use nsq::api::error::ErrorBody;
 use nsq::api::info::Info;
 use nsq::api::stats::Stats;
-use nsq::daemon::clock::Clock;
 use nsq::daemon::http::App;
 use nsq::daemon::logging::Level;
 use tokio::sync::watch;
 
 use super::config::{ConfigValue, LiveConfig, LogLevel};
 use super::{HttpState, Limits, app};
-use crate::node::{Node, NodeSettings};
-use crate::store::memory::MemoryLog;
-use crate::store::worker::StoreOptions;
+use crate::node::Node;
 
 pub(super) const MESSAGE_BYTES_MAX: usize = 100;
 pub(super) const BODY_BYTES_MAX: usize = 400;
@@ -44,7 +40,7 @@ impl Server {
         let data_path = tempfile::tempdir().unwrap();
         let (sender, lookupd_addresses) = watch::channel(Some(Vec::new()));
         let state = HttpState {
-            node: new_node(data_path.path()),
+            node: Node::in_memory(data_path.path()),
             banner: "nsqd v1.3.0 (built w/test)".to_owned(),
             info: Info::default(),
             limits: Limits {
@@ -116,21 +112,6 @@ pub(super) fn put(target: &str, body: &str) -> Request<Body> {
 pub(super) fn chunked(target: &str, body: &str) -> Request<Body> {
     let unannounced = Body::from(body.to_owned()).map_frame(|frame| frame);
     Request::post(target).body(Body::new(unannounced)).unwrap()
-}
-
-fn new_node(data_path: &Path) -> Arc<Node> {
-    let settings = NodeSettings {
-        node_id: 1,
-        data_path: data_path.to_owned(),
-        mem_queue_size: 100,
-        channel_consumers_max: 0,
-        requeue_on_disconnect: true,
-        latency_percentiles: Vec::new(),
-        latency_window: Duration::from_secs(600),
-        sync_timeout: Duration::from_secs(2),
-        store: StoreOptions::default(),
-    };
-    Node::start(settings, Clock::new(), Box::new(MemoryLog::default())).unwrap()
 }
 
 fn option(key: &str) -> Option<ConfigValue> {

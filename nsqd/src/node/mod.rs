@@ -7,6 +7,8 @@ mod client;
 mod metadata;
 mod snapshot;
 mod subscription;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod topic;
 

@@ -1,0 +1,29 @@
+//! A node for tests: its disk is memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nsq::daemon::clock::Clock;
+
+use super::{Node, NodeSettings};
+use crate::store::memory::MemoryLog;
+use crate::store::worker::StoreOptions;
+
+impl Node {
+    /// A new node; `nsqd.dat` is kept in `data_path`.
+    pub(crate) fn in_memory(data_path: &Path) -> Arc<Self> {
+        let settings = NodeSettings {
+            node_id: 1,
+            data_path: data_path.to_owned(),
+            mem_queue_size: 100,
+            channel_consumers_max: 0,
+            requeue_on_disconnect: true,
+            latency_percentiles: Vec::new(),
+            latency_window: Duration::from_secs(600),
+            sync_timeout: Duration::from_secs(2),
+            store: StoreOptions::default(),
+        };
+        Node::start(settings, Clock::new(), Box::new(MemoryLog::default())).unwrap()
+    }
+}
