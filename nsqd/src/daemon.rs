@@ -81,7 +81,7 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
     let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir))?;
     let (stop, stopped) = watch::channel(false);
     let stopping = || until(stopped.clone());
-    let background = tokio::spawn(node.background());
+    let background = [tokio::spawn(node.run_timers()), tokio::spawn(node.run_metadata())];
     let mut servers = Vec::new();
     if let Some(listener) = tcp_listener {
         let context = Arc::new(tcp::Context::new(Arc::clone(&node), tcp_settings(&options)));
@@ -111,7 +111,7 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
         // One that panicked has said so; the others and the data still count.
         let _ = server.await;
     }
-    background.abort();
+    background.iter().for_each(tokio::task::JoinHandle::abort);
     tokio::task::block_in_place(|| node.stop())?;
     info!("NSQ: bye");
     Ok(())

@@ -153,16 +153,16 @@ impl Node {
         Ok(node)
     }
 
-    /// Works until the process ends: calls topics at their deadlines, writes `nsqd.dat` when topics or channels
-    /// came or went.
-    pub fn background(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+    /// Calls topics at their deadlines, for ever.
+    pub fn run_timers(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let surroundings = Arc::clone(&self.surroundings);
+        async move { surroundings.timers.run(&surroundings.clock).await }
+    }
+
+    /// Writes `nsqd.dat` when topics or channels came or went, for ever.
+    pub fn run_metadata(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         let node = Arc::clone(self);
-        async move {
-            tokio::join!(
-                node.surroundings.timers.run(&node.surroundings.clock),
-                node.metadata.run(|| node.metadata_body()),
-            );
-        }
+        async move { node.metadata.run(|| node.metadata_body()).await }
     }
 
     /// Refuses everything from now on, and ends every client's session.

@@ -15,7 +15,8 @@ use super::Level;
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// NSQ's: `[nsqd] 2026/11/23 17:56:34.147594 INFO: ID: 617`, with fields as ` key=value` behind.
+    /// NSQ's: `[nsqd] 2026/11/23 17:56:34.147594 INFO: ID: 617`. Fields that the message does not name stand
+    /// behind it as ` key=value`.
     #[default]
     Text,
     /// One JSON object a line: `time`, `level`, `message` and `fields`. It carries no prefix.
@@ -66,6 +67,10 @@ impl Line {
         write!(out, "{prefix}{stamp} {level}: ")?;
         push_escaped(out, &self.message);
         for (key, value) in &self.fields.0 {
+            // NSQ's texts name their topic or client already; machines read the fields from JSON.
+            if value.as_str().is_some_and(|text| names(&self.message, text)) {
+                continue;
+            }
             write!(out, " {key}=")?;
             match value {
                 Value::String(text) if needs_quotes(text) => write!(out, "{text:?}")?,
@@ -98,6 +103,15 @@ impl Line {
             self.message = value.to_string();
         }
     }
+}
+
+/// Whether the message has the text as a word of its own.
+fn names(message: &str, text: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    message.match_indices(text).any(|(at, _)| {
+        let (before, after) = (message[..at].chars().next_back(), message[at + text.len()..].chars().next());
+        !is_part(before) && !is_part(after)
+    })
 }
 
 /// The shape of a line of JSON; the keys stand in this order.
@@ -182,6 +196,15 @@ mod tests {
         let plain = line("ID: 617", &[]);
         let expected = "[nsqd] 2026/11/23 17:56:34.147594 WARNING: ID: 617\n";
         assert_eq!(render(LogFormat::Text, &plain, UTC), expected);
+    }
+
+    #[test]
+    fn a_text_line_does_not_repeat_what_its_message_names() {
+        let named = line("TOPIC(t): created", &[("topic", json!("t"))]);
+        assert!(render(LogFormat::Text, &named, UTC).ends_with("WARNING: TOPIC(t): created\n"));
+        let unnamed = line("it is gone", &[("topic", json!("t"))]);
+        assert!(render(LogFormat::Text, &unnamed, UTC).ends_with("it is gone topic=t\n"));
+        assert!(render(LogFormat::Json, &named, UTC).contains(r#""fields":{"topic":"t"}"#));
     }
 
     #[test]
