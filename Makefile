@@ -12,7 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build the daemon and start it on ports 4150 and 4151, with its data in ./data
-	@cargo build --locked --release --bin nsqd
+	@cargo build --locked --release --package nsqd
 	@mkdir -p data
 	@cat scripts/run-banner.txt
 	@exec $(TARGET)/release/nsqd --data-path=data $(ARGS)
@@ -21,6 +21,7 @@ test: ## run every check and test
 	@bash scripts/test.sh
 
 test-long: ## run the tests with more cases, also those that take minutes
+	@cargo build --locked --release --workspace --bins --tests
 	@PROPTEST_CASES=5000 cargo test --locked --release --workspace -- --include-ignored
 	@PRIMES_SCALE=10 bash scripts/test.sh primes
 

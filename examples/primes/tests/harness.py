@@ -43,7 +43,7 @@ def nsqd_program():
         built = target / profile / "nsqd"
         if built.is_file():
             return built
-    raise AssertionError(f"there is no nsqd in {target}: run `cargo build --bin nsqd` first")
+    raise AssertionError(f"there is no nsqd in {target}: run `cargo build --package nsqd` first")
 
 
 class Process:
