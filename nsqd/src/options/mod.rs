@@ -92,14 +92,16 @@ options! {
                 flag("auth-http-request-method").default("get").not_yet("authorisation"),
         }
         "Queues" {
-            /// How many messages of a topic stay in memory; beyond that they are also on disk. 0 writes every message
-            /// to disk before it is acknowledged.
+            /// How many waiting messages of a topic stay in memory; older ones go to disk. With 0 every message is
+            /// handed to the disk before it is acknowledged.
             pub mem_queue_size: usize = flag("mem-queue-size").default("10000"),
             /// The size at which NSQ begins another queue file, in bytes.
             pub max_bytes_per_file: i64 = flag("max-bytes-per-file").default("104857600").no_effect(),
-            /// After how many messages the disk is synced. 0 is as 1: after each.
+            /// After how many messages NSQ syncs a queue file. Accepted without further effect: here the store syncs
+            /// after every group of writes.
             pub sync_every: u64 = flag("sync-every").default("2500"),
-            /// After how long the disk is synced in any case.
+            /// How often positions, attempts and due times are saved while they change. The messages themselves are
+            /// synced after every group of writes.
             pub sync_timeout: Duration = flag("sync-timeout").default("2s"),
             /// How many workers look for expired messages in NSQ; here nothing scans.
             pub queue_scan_worker_pool_max: i64 = flag("queue-scan-worker-pool-max").default("4").no_effect(),
