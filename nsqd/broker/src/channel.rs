@@ -295,6 +295,16 @@ impl Channel {
 
     // ---- delivering ----------------------------------------------------------------------------------
 
+    /// The consumer asks, woken or not. Returns how many messages more it may have.
+    pub(crate) fn attend(&mut self, consumer: u32) -> u64 {
+        let asking = &mut self.consumers[consumer as usize];
+        if asking.attention == Attention::Woken {
+            self.woken -= 1;
+        }
+        asking.attention = Attention::Away;
+        asking.credit()
+    }
+
     /// Gives `consumer` what it may have: its share of what is ready, at most about `bytes_max` bytes.
     /// Returns whether to ask again at once; if not, the consumer is woken when there is something.
     pub(crate) fn deliver(
@@ -306,15 +316,7 @@ impl Channel {
         bytes_max: usize,
         sink: &mut dyn FnMut(Delivery<'_>),
     ) -> bool {
-        let asking = &mut self.consumers[consumer as usize];
-        if asking.attention == Attention::Woken {
-            self.woken -= 1;
-        }
-        asking.attention = Attention::Away;
-        let credit = asking.credit();
-        if credit == 0 {
-            return false;
-        }
+        let credit = self.consumers[consumer as usize].credit();
         let ready = if self.paused { 0 } else { self.depth(log, released) };
         // Others that were woken for these messages are about to ask: they get their share.
         let share = ready.div_ceil(self.woken + 1);

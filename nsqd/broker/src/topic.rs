@@ -497,6 +497,9 @@ impl Topic {
 
     /// Gives the consumer its share of what is ready, about `bytes_max` bytes at most, message by message through
     /// `sink`. Returns whether to ask again at once; if not, `poll_wake` will name the consumer when there is more.
+    ///
+    /// With `bytes_max` 0 the consumer says that it has no room now: others are woken in its place, and it asks again
+    /// when it has.
     pub fn deliver(
         &mut self,
         now: Now,
@@ -510,6 +513,11 @@ impl Topic {
         }
         let channel = &mut self.channels[consumer.channel as usize];
         let number = consumer.consumer;
+        if channel.attend(number) == 0 || bytes_max == 0 {
+            // It may have been woken for messages that another has to take now.
+            self.wake(consumer.channel);
+            return false;
+        }
         let again = channel.deliver(&mut self.log, released, now, number, bytes_max, &mut sink);
         self.wake_at_ns = self.wake_at_ns.min(channel.next_ns().unwrap_or(u64::MAX));
         if again {

@@ -107,9 +107,6 @@ impl Subscription {
                     refused(*answer, error, out);
                 }
             }
-            if bytes_max == 0 {
-                return false;
-            }
             topic.deliver(now, self.key, bytes_max, |delivery: Delivery<'_>| delivery.write_to(out))
         });
         exchanged.unwrap_or_else(|Deleted| {

@@ -33,6 +33,8 @@ pub(super) struct Executor<'c> {
     answers: Vec<Answer>,
     /// Whether there may be messages to ask for.
     wants_messages: bool,
+    /// Whether the node counts on this client to ask for messages, or to say that it has no room.
+    woken: bool,
 }
 
 /// Publishes that wait to be handed over together.
@@ -54,6 +56,7 @@ impl<'c> Executor<'c> {
             gathered: None,
             answers: Vec::new(),
             wants_messages: false,
+            woken: false,
         }
     }
 
@@ -116,13 +119,14 @@ impl<'c> Executor<'c> {
     /// The client was woken: there may be messages for it.
     pub(super) fn look_for_messages(&mut self) {
         self.wants_messages = self.subscription.is_some();
+        self.woken = self.wants_messages;
     }
 
     /// Hands over the answers that wait, and takes messages into the outbox while there is room.
     pub(super) fn deliver(&mut self, out: &mut Outbox) {
         while self.wants_messages || !self.answers.is_empty() {
             let room = OUTBOX_BYTES_MAX.saturating_sub(out.len());
-            if room == 0 && self.answers.is_empty() {
+            if room == 0 && self.answers.is_empty() && !self.woken {
                 return;
             }
             self.exchange(room, out);
@@ -203,6 +207,7 @@ impl<'c> Executor<'c> {
 
     fn exchange(&mut self, bytes_max: usize, out: &mut Outbox) {
         let answers = std::mem::take(&mut self.answers);
+        self.woken = false;
         let Some(subscription) = &self.subscription else {
             self.wants_messages = false;
             return;

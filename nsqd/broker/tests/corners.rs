@@ -1,0 +1,78 @@
+//! What went wrong once, or could: one scenario each, on a topic without a disk or with one played by hand.
+
+use std::time::Duration;
+
+use nsq::wire::message::MESSAGE_FRAME_HEADER_BYTES;
+use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::{ConsumerKey, ConsumerSettings, Now, Publication, PublishError, Topic, TopicSettings};
+
+const NOW: Now = Now { monotonic_ns: 1_000_000_000, unix_ns: 1_800_000_000_000_000_000 };
+
+fn settings(name: &str, memory_messages_max: u64) -> TopicSettings {
+    TopicSettings {
+        name: TopicName::parse(name).unwrap(),
+        node_id: 7,
+        memory_messages_max,
+        channel_consumers_max: 0,
+        requeue_on_disconnect: true,
+        latency_window: None,
+        save_interval: Duration::from_secs(2),
+    }
+}
+
+/// Publishes `count` messages at once; the body of each is `body`.
+fn publish(topic: &mut Topic, count: usize, body: &[u8], delay: Duration) -> Result<(), PublishError> {
+    let mut publication = Publication::new(100);
+    for _ in 0..count {
+        publication.push(body, 0);
+    }
+    topic.publish(NOW, publication, delay)
+}
+
+fn subscribe(topic: &mut Topic, channel: &str, ready: u64) -> ConsumerKey {
+    let channel = topic.create_channel(NOW, ChannelName::parse(channel).unwrap());
+    let settings = ConsumerSettings { msg_timeout: Duration::from_secs(60), sample_rate: 0 };
+    let consumer = topic.subscribe(channel, settings).unwrap();
+    topic.set_ready(consumer, ready);
+    consumer
+}
+
+/// Asks until there is nothing more, and returns the bodies.
+fn take(topic: &mut Topic, consumer: ConsumerKey) -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    while topic.deliver(NOW, consumer, usize::MAX, |delivery| {
+        let mut frame = Vec::new();
+        delivery.write_to(&mut frame);
+        bodies.push(frame.split_off(MESSAGE_FRAME_HEADER_BYTES));
+    }) {}
+    bodies
+}
+
+fn woken(topic: &mut Topic) -> Vec<ConsumerKey> {
+    std::iter::from_fn(|| topic.poll_wake()).collect()
+}
+
+#[test]
+fn who_was_woken_and_wants_nothing_any_more_lets_the_next_have_it() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let (first, second) = (subscribe(&mut topic, "c", 1), subscribe(&mut topic, "c", 1));
+    assert!(take(&mut topic, first).is_empty() && take(&mut topic, second).is_empty());
+    publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+    assert_eq!(woken(&mut topic), [first]);
+    topic.set_ready(first, 0);
+    assert!(take(&mut topic, first).is_empty());
+    assert_eq!(woken(&mut topic), [second]);
+    assert_eq!(take(&mut topic, second), [b"m"]);
+}
+
+#[test]
+fn who_was_woken_and_has_no_room_lets_the_next_have_it() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let (first, second) = (subscribe(&mut topic, "c", 1), subscribe(&mut topic, "c", 1));
+    assert!(take(&mut topic, first).is_empty() && take(&mut topic, second).is_empty());
+    publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+    assert_eq!(woken(&mut topic), [first]);
+    assert!(!topic.deliver(NOW, first, 0, |_| panic!("there is no room")));
+    assert_eq!(woken(&mut topic), [second]);
+    assert_eq!(take(&mut topic, second), [b"m"]);
+}
