@@ -1,5 +1,7 @@
 //! What went wrong once, or could: one scenario each, on a topic without a disk or with one played by hand.
 
+#![expect(clippy::unwrap_used, reason = "a test's support panics where a test would")]
+
 use std::time::Duration;
 
 use nsq::wire::message::MESSAGE_FRAME_HEADER_BYTES;
