@@ -18,6 +18,7 @@ pub mod message;
 pub mod messages;
 pub mod name;
 
+mod go_json;
 mod head;
 mod quote;
 mod sized;

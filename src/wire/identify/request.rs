@@ -1,15 +1,9 @@
 //! The body of `IDENTIFY`: JSON, read as leniently and as strictly as v1.3.0 reads it.
 //!
-//! Clients in many languages write it, so the rules are those of Go's JSON and not of serde's: a key
-//! matches in any case, the last of two equal keys wins, `null` changes nothing, broken text is mended,
-//! but a number with a fraction is no integer.
-
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde_json::value::RawValue;
+//! Clients in many languages write it, so it is read by the rules of Go's JSON.
 
 use super::super::error::{ErrorCode, ProtocolError};
+use super::super::go_json::{self, Object, assign};
 
 /// What a client says of itself and asks for. What it leaves out is empty, zero or false; zero means
 /// "as it is". Times are milliseconds.
@@ -54,18 +48,18 @@ impl Request {
     /// `E_BAD_BODY`: the body is not JSON, not an object, or holds a value of the wrong type.
     pub fn parse(body: &[u8]) -> Result<Self, ProtocolError> {
         let undecodable = ProtocolError::fixed(ErrorCode::BadBody, "IDENTIFY failed to decode JSON body");
-        let request: Option<Self> = serde_json::from_str(&mend_text(body)).map_err(|_| undecodable)?;
-        Ok(request.unwrap_or_default())
+        go_json::read(body).map_err(|_| undecodable)
     }
 
     /// The body of an `IDENTIFY` that asks for this.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings, numbers and booleans are always JSON")
     }
+}
 
-    /// Takes over the value, which is JSON text, of a key that is JSON text as well; `None` where it does not fit.
+impl Object for Request {
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
-        match fold(&unquote(key)?).as_str() {
+        match key {
             "client_id" => assign(&mut self.client_id, value),
             "hostname" => assign(&mut self.hostname, value),
             "user_agent" => assign(&mut self.user_agent, value),
@@ -84,127 +78,6 @@ impl Request {
             _ => Some(()),
         }
     }
-}
-
-impl<'de> Deserialize<'de> for Request {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RequestVisitor)
-    }
-}
-
-struct RequestVisitor;
-
-impl<'de> Visitor<'de> for RequestVisitor {
-    type Value = Request;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Request, A::Error> {
-        let mut request = Request::default();
-        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            request
-                .set(key.get(), value.get())
-                .ok_or_else(|| A::Error::custom(format_args!("{key} does not fit its type")))?;
-        }
-        Ok(request)
-    }
-}
-
-/// A type that a field of the request has.
-trait Field: Sized {
-    /// The value of a piece of JSON, already known to be well-formed.
-    fn read(json: &str) -> Option<Self>;
-}
-
-impl Field for bool {
-    fn read(json: &str) -> Option<Self> {
-        json.parse().ok()
-    }
-}
-
-impl Field for i64 {
-    fn read(json: &str) -> Option<Self> {
-        json.parse().ok()
-    }
-}
-
-impl Field for i32 {
-    fn read(json: &str) -> Option<Self> {
-        json.parse().ok()
-    }
-}
-
-impl Field for String {
-    fn read(json: &str) -> Option<Self> {
-        unquote(json)
-    }
-}
-
-fn assign<T: Field>(field: &mut T, json: &str) -> Option<()> {
-    if json != "null" {
-        *field = T::read(json)?;
-    }
-    Some(())
-}
-
-/// The text of a JSON string. Half of a surrogate pair, which no text can hold, becomes U+FFFD.
-fn unquote(json: &str) -> Option<String> {
-    let bytes = serde_json::from_str::<Unquoted>(json).ok()?.0;
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        // `json` is UTF-8, so these bytes come from a `\uD800` to `\uDFFF`: three, of which this is the first.
-        if chunk.invalid().first() == Some(&0xed) {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    Some(text)
-}
-
-/// The bytes of a JSON string, which serde_json hands out also where they are not UTF-8.
-struct Unquoted(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Unquoted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct BytesVisitor;
-
-        impl Visitor<'_> for BytesVisitor {
-            type Value = Unquoted;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Unquoted, E> {
-                Ok(Unquoted(bytes.to_vec()))
-            }
-        }
-
-        deserializer.deserialize_bytes(BytesVisitor)
-    }
-}
-
-/// `key` in lower case, where case is only that of the letters our keys are made of. The long s and the
-/// Kelvin sign are variants of two of them.
-fn fold(key: &str) -> String {
-    let fold_char = |char| match char {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        _ => char.to_ascii_lowercase(),
-    };
-    key.chars().map(fold_char).collect()
-}
-
-/// `body` as text: each byte that is not UTF-8 becomes one U+FFFD.
-fn mend_text(body: &[u8]) -> String {
-    let mut text = String::with_capacity(body.len());
-    for chunk in body.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-    text
 }
 
 #[cfg(test)]
