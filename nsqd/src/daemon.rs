@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use nsq::api::info::Info;
 use nsq::daemon::clock::Clock;
+use nsq::daemon::host::host_name;
+use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
 use nsq::daemon::listener::{ListenError, Listener};
 use nsq::daemon::logging::LogControl;
 use nsq::daemon::options::ConfigValue;
@@ -63,7 +65,7 @@ pub fn run(options: Options, data_dir: DataDirLock, log: LogControl) -> Result<(
 
 async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> {
     let clock = Clock::new();
-    let (mut termination, mut hangups) = signals::install()?;
+    let (termination, hangups) = signals::install()?;
     let data_dir = options.data_dir();
     info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
     info!("ID: {}", options.node_id);
@@ -79,34 +81,28 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
     let options = Arc::new(options);
 
     let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir))?;
-    let (stop, stopped) = watch::channel(false);
-    let stopping = || until(stopped.clone());
+    let switch = StopSwitch::new();
     let background = [tokio::spawn(node.run_timers()), tokio::spawn(node.run_metadata())];
     let mut servers = Vec::new();
     if let Some(listener) = tcp_listener {
         let context = Arc::new(tcp::Context::new(Arc::clone(&node), tcp_settings(&options)));
-        servers.push(tokio::spawn(tcp::serve(listener, context, stopping())));
+        servers.push(tokio::spawn(tcp::serve(listener, context, switch.stopping())));
     }
     if let Some(listener) = http_listener {
         let app = crate::http::app(http_state(&options, &node, info, log.clone()));
-        servers.push(tokio::spawn(http_server::serve("HTTP", listener, app, stopping())));
+        servers.push(tokio::spawn(http_server::serve("HTTP", listener, app, switch.stopping())));
     }
     if !options.statsd_address.is_empty() {
         let (push, node) = (statsd_push(&options), Arc::clone(&node));
         let look = statsd_look(Arc::clone(&options), node);
-        let stopping = stopping();
+        let stopping = switch.stopping();
         servers.push(tokio::spawn(async move { push.run(look, stopping).await }));
     }
-    let signal = loop {
-        tokio::select! {
-            signal = termination.requested() => break signal,
-            () = hangups.next() => reread(&options, &log),
-        }
-    };
+    let signal = until_told_to_stop(termination, hangups, &log, || options.reread_log_level()).await;
 
     info!("{signal} received, stopping");
     node.begin_exit();
-    stop.send_replace(true);
+    switch.stop();
     for server in servers {
         // One that panicked has said so; the others and the data still count.
         let _ = server.await;
@@ -146,23 +142,6 @@ async fn listen(address: &Address) -> Result<Option<Listener>, ListenError> {
         Address::Tcp(address) => Some(Listener::tcp(address).await?),
         Address::Unix(path) => Some(Listener::unix(path)?),
     })
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // The sender lives until everything has ended; were it gone, that would mean the same.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-/// SIGHUP: takes the log level from the configuration file again.
-fn reread(options: &Options, log: &LogControl) {
-    match options.reread_log_level() {
-        Ok(Some(level)) => {
-            log.set_level(level);
-            info!("SIGHUP received: the log level is that of the configuration file");
-        }
-        Ok(None) => info!("SIGHUP received: there is nothing to read again"),
-        Err(why) => warn!("SIGHUP received: {why}"),
-    }
 }
 
 fn tcp_settings(options: &Options) -> TcpSettings {
@@ -228,7 +207,7 @@ fn info_of(options: &Options, clock: &Clock, ports: Ports, has_http: bool) -> In
     Info {
         version: crate::VERSION.to_owned(),
         broadcast_address: options.broadcast_address.clone(),
-        hostname: gethostname::gethostname().to_string_lossy().into_owned(),
+        hostname: host_name(),
         http_port: if has_http { port(ports.http) } else { 0 },
         tcp_port: port(ports.tcp),
         start_time: clock.start_unix_s(),

@@ -6,7 +6,6 @@
 mod arguments;
 mod channels;
 pub mod config;
-mod debug;
 mod info;
 mod ping;
 mod publish;
@@ -14,13 +13,15 @@ mod stats;
 mod topics;
 
 #[cfg(test)]
+mod debug_pages;
+#[cfg(test)]
 mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use nsq::api::info::Info;
-use nsq::daemon::http::{App, Routes};
+use nsq::daemon::http::{App, Routes, debug};
 
 use crate::node::Node;
 use config::LiveConfig;

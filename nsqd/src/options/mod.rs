@@ -17,6 +17,7 @@ use std::{
 
 use md5::{Digest, Md5};
 use nsq::daemon::{
+    host::host_name,
     logging::{Level, LogFormat, LogSettings},
     options::{ConfigValue, Effect, Entry, Kind, Program, Stop, VERBOSE, VERSION, Value, flag, options},
 };
@@ -310,10 +311,6 @@ fn statsd_prefix(template: &str, host: &str, port: u16) -> String {
         prefix.push('.');
     }
     prefix
-}
-
-fn host_name() -> String {
-    gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 /// The same number NSQ derives from the host's name, so that ids keep their owner when it is replaced.

@@ -11,19 +11,16 @@ mod protocol;
 mod session;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nsq::daemon::accept::accept;
 use nsq::daemon::listener::Listener;
 use nsq::wire::command::Limits;
 use nsq::wire::identify::{IdentifyLimits, Offer, Settings};
 
 use crate::node::Node;
 use protocol::Terms;
-
-/// How long accepting pauses when the system has no room for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What every connection is served with.
 pub struct Context {
@@ -69,34 +66,9 @@ impl Context {
 /// Serves clients until `stop` is ready: then no more are accepted. Those that are connected end when the node
 /// closes them.
 pub async fn serve(listener: Listener, context: Arc<Context>, stop: impl Future<Output = ()>) {
-    tracing::info!("TCP: listening on {}", listener.address());
-    tokio::select! {
-        () = accept_all(&listener, &context) => {}
-        () = stop => {}
-    }
-    tracing::info!("TCP: closing {}", listener.address());
-    listener.close();
-}
-
-async fn accept_all(listener: &Listener, context: &Arc<Context>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                tracing::info!(client = %peer.address, "TCP: new client({})", peer.address);
-                let context = Arc::clone(context);
-                tokio::spawn(async move { session::serve(stream, &context, peer).await });
-            }
-            // A connection that failed before it was accepted is nobody's fault.
-            Err(error) if is_about_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!("TCP: cannot accept connections for now - {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    let session = |stream, peer| {
+        let context = Arc::clone(&context);
+        async move { session::serve(stream, &context, peer).await }
+    };
+    accept("TCP", listener, stop, session).await;
 }

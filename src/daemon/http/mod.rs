@@ -3,13 +3,15 @@
 //! A daemon lists its [`Routes`] in one flat list, gives them a state and gets an [`App`]: one request in, one
 //! response out, without a socket. [`serve()`] puts an app on a listener. Handlers are axum's; they take the
 //! [`Query`] they need, read their body with [`read_body`] and answer a [`Reply`] or an [`HttpError`].
-//! Nothing here knows what a topic is.
+//! Nothing here knows what a topic is; what may name one is [`names`].
 
 pub mod access_log;
 mod app;
 mod body;
+pub mod debug;
 mod error;
 mod head_timeout;
+pub mod names;
 mod path;
 mod query;
 mod reply;
