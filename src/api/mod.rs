@@ -7,5 +7,6 @@
 pub mod error;
 pub mod info;
 pub mod json;
+pub mod lookup;
 pub mod metadata;
 pub mod stats;

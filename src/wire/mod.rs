@@ -7,6 +7,8 @@
 //! [`error::ProtocolError`] with the exact words of v1.3.0; it answers with [`frame`]s and
 //! [`message`]s. [`identify`] knows what a client may ask for in `IDENTIFY`. A client writes commands
 //! with [`encode`] and reads [`frame::Frame`]s.
+//!
+//! The protocol that daemons speak with nsqlookupd is another, and much smaller: [`lookup`].
 
 pub mod command;
 pub mod decoder;
@@ -14,6 +16,7 @@ pub mod encode;
 pub mod error;
 pub mod frame;
 pub mod identify;
+pub mod lookup;
 pub mod message;
 pub mod messages;
 pub mod name;
