@@ -224,6 +224,11 @@ impl Publication {
         self.body_bytes
     }
 
+    /// How long the message frames are in all, in bytes.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        self.body_bytes + u64::from(self.count) * MESSAGE_FRAME_HEADER_BYTES as u64
+    }
+
     pub(crate) fn into_batches(self) -> Vec<Records> {
         self.batches
     }

@@ -224,12 +224,6 @@ impl Log {
         self.writing.first().is_none_or(|first| *first >= end)
     }
 
-    /// Whether memory has no room for more without help of the disk.
-    pub(crate) fn is_full(&self) -> bool {
-        let Size { messages, bytes } = self.unspilled;
-        self.limits.spills && (messages >= self.limits.messages_max || bytes >= self.limits.bytes_max)
-    }
-
     // ---- writing -------------------------------------------------------------------------------------
 
     /// Appends stamped messages that `readers` readers will want.

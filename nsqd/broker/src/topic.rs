@@ -205,9 +205,13 @@ impl Topic {
         self.by_name.get(name).map(|key| ChannelKey(*key))
     }
 
-    /// Whether memory has no room for more messages unless the disk takes some.
-    pub fn is_full(&self) -> bool {
-        self.log.is_full()
+    /// Whether memory has no room for these messages, published with this delay, unless the disk takes some.
+    pub fn needs_disk_for(&self, messages: &Publication, delay: Duration) -> bool {
+        let (count, bytes) = (messages.count().into(), messages.frame_bytes());
+        match delay.is_zero() {
+            true => self.log.needs_disk_for(count, bytes),
+            false => self.log.needs_disk_for_aside(count, || in_flight(&self.channels)),
+        }
     }
 
     /// The position behind the newest message.
@@ -261,7 +265,7 @@ impl Topic {
 
     /// Takes messages: all of them or, on an error, none. With a `delay` they are due that long after channels see them.
     pub fn publish(&mut self, now: Now, messages: Publication, delay: Duration) -> Result<(), PublishError> {
-        if self.log.is_failing() && self.log.is_full() {
+        if self.log.is_failing() && self.needs_disk_for(&messages, delay) {
             return Err(PublishError::StoreFailing);
         }
         self.messages += u64::from(messages.count());
@@ -317,7 +321,7 @@ impl Topic {
             self.log.skip_to_ordinal(backlog, keep_from);
         }
         let channels = &self.channels;
-        self.log.spill(|| channels.iter().map(|(_, channel)| channel.in_flight_len()).sum());
+        self.log.spill(|| in_flight(channels));
     }
 
     fn wake(&mut self, key: u32) {
@@ -646,6 +650,10 @@ impl Topic {
     pub fn poll_store(&mut self) -> Option<Request> {
         self.log.poll_request()
     }
+}
+
+fn in_flight(channels: &Slab<Channel>) -> u64 {
+    channels.iter().map(|(_, channel)| channel.in_flight_len()).sum()
 }
 
 fn channel_next(channels: &Slab<Channel>, consumer: ConsumerKey) -> u64 {

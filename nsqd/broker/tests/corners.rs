@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nsq::wire::message::MESSAGE_FRAME_HEADER_BYTES;
 use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::storage::{Event, Request};
 use nsqd_broker::{ConsumerKey, ConsumerSettings, Now, Publication, PublishError, Topic, TopicSettings};
 
 const NOW: Now = Now { monotonic_ns: 1_000_000_000, unix_ns: 1_800_000_000_000_000_000 };
@@ -77,4 +78,26 @@ fn who_was_woken_and_has_no_room_lets_the_next_have_it() {
     assert!(!topic.deliver(NOW, first, 0, |_| panic!("there is no room")));
     assert_eq!(woken(&mut topic), [second]);
     assert_eq!(take(&mut topic, second), [b"m"]);
+}
+
+/// A disk that refuses everything.
+fn refuse_all(topic: &mut Topic) {
+    while let Some(request) = topic.poll_store() {
+        if let Request::Append(batch) = request {
+            topic.handle_store(NOW, Event::AppendFailed { first: batch.first });
+        }
+    }
+}
+
+#[test]
+fn a_failing_disk_refuses_batches_before_memory_grows() {
+    for delay in [Duration::ZERO, Duration::from_secs(60)] {
+        let mut topic = Topic::new(settings("topic", 100));
+        let mut accepted = 0;
+        while accepted < 1_000 && publish(&mut topic, 30, b"m", delay).is_ok() {
+            refuse_all(&mut topic);
+            accepted += 30;
+        }
+        assert!((90..200).contains(&accepted), "{accepted} with a delay of {delay:?}");
+    }
 }

@@ -235,11 +235,8 @@ impl Node {
             let handle = self.topic_or_new(topic);
             let store = &self.surroundings.store;
             let outcome = handle.with(|Locked { topic, now, .. }| {
-                if topic.is_full() && !store.has_room() {
-                    return None;
-                }
-                let messages =
-                    messages.take().expect("messages are taken once: only `None` goes round again");
+                let messages = messages
+                    .take_if(|messages| store.has_room() || !topic.needs_disk_for(messages, delay))?;
                 Some(topic.publish(now, messages, delay).map(|()| topic.end()))
             });
             let refused = || {

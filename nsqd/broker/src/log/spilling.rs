@@ -16,14 +16,33 @@ impl Log {
         if self.behind_unspilled.messages <= self.limits.messages_max {
             return;
         }
-        // Without memory everything is on the disk, in flight or not.
-        let messages_max = match self.limits.messages_max {
-            0 => 0,
-            messages => messages + in_flight(),
-        };
+        let messages_max = self.behind_messages_max(in_flight);
         while self.behind_unspilled.messages > messages_max {
             let Some(first) = self.behind.pop_front() else { break };
             self.spill_behind(first);
+        }
+    }
+
+    /// Whether messages for the queue would push others, or themselves, out of memory.
+    pub(crate) fn needs_disk_for(&self, messages: u64, bytes: u64) -> bool {
+        let mut size = Size { messages, bytes };
+        size.add(self.unspilled);
+        self.limits.spills && self.over_limits(size)
+    }
+
+    /// The same of messages that are kept aside from the queue.
+    pub(crate) fn needs_disk_for_aside(&self, messages: u64, in_flight: impl FnOnce() -> u64) -> bool {
+        let messages = self.behind_unspilled.messages + messages;
+        self.limits.spills
+            && messages > self.limits.messages_max
+            && messages > self.behind_messages_max(in_flight)
+    }
+
+    /// How many messages beside the queue stay in memory: without memory everything is on the disk, in flight or not.
+    fn behind_messages_max(&self, in_flight: impl FnOnce() -> u64) -> u64 {
+        match self.limits.messages_max {
+            0 => 0,
+            messages => messages + in_flight(),
         }
     }
 
