@@ -131,9 +131,9 @@ pub(crate) struct Log {
     spill_slot: u64,
     /// What the queue holds from `spill_slot` on.
     unspilled: Size,
-    /// Batches that left the queue with held messages, oldest first; some may be gone by now.
-    behind: VecDeque<Position>,
-    /// What of `behind` is only in memory.
+    /// Batches that are not in the queue, have held messages and are only in memory: never any other.
+    behind: BTreeSet<Position>,
+    /// What `behind` holds.
     behind_unspilled: Size,
     /// The batch that takes the next deferred messages.
     open_aside: Option<Position>,
@@ -162,7 +162,7 @@ impl Log {
             end_ordinal: 0,
             spill_slot: 0,
             unspilled: Size::default(),
-            behind: VecDeque::new(),
+            behind: BTreeSet::new(),
             behind_unspilled: Size::default(),
             open_aside: None,
             loaded: VecDeque::new(),
@@ -280,7 +280,7 @@ impl Log {
         batch.held = batch.count * holders;
         batch.aside = true;
         self.batches.insert(first, batch);
-        self.behind.push_back(first);
+        self.behind.insert(first);
         self.open_aside = Some(first);
         (first, 0)
     }
@@ -421,11 +421,9 @@ impl Log {
             }
             if held == 0 {
                 self.forget(first);
-            } else {
-                self.behind.push_back(first);
-                if disk == Disk::Absent {
-                    self.behind_unspilled.add(size);
-                }
+            } else if disk == Disk::Absent {
+                self.behind.insert(first);
+                self.behind_unspilled.add(size);
             }
         }
     }
@@ -442,8 +440,8 @@ impl Log {
         let batch = self.batches.get_mut(&first).expect("a held batch is one of the log's");
         batch.held -= 1;
         if batch.held == 0 && batch.unread_by == 0 {
-            if batch.disk == Disk::Absent {
-                let size = batch.size();
+            let size = batch.size();
+            if self.behind.remove(&first) {
                 self.behind_unspilled.subtract(size);
             }
             self.forget(first);
@@ -553,5 +551,31 @@ impl Size {
     fn subtract(&mut self, other: Size) {
         self.messages -= other.messages;
         self.bytes -= other.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Publication;
+
+    #[test]
+    fn what_is_gone_leaves_no_trace() {
+        let mut log = Log::new(MemoryLimits { messages_max: 100, bytes_max: 1 << 20, spills: true });
+        let mut reader = log.read_from_end();
+        for _ in 0..100 {
+            let mut publication = Publication::new(100);
+            publication.push(&[0; 10_000], 0);
+            for records in publication.into_batches() {
+                log.append(records, 1);
+            }
+            let (first, count) = log.unread(&mut reader).unwrap();
+            log.hold(first, count);
+            log.advance(&mut reader, count);
+            log.release(first);
+        }
+        assert!(log.batches.is_empty() && log.queue.is_empty() && log.requests.is_empty());
+        assert!(log.behind.is_empty(), "{} batches are remembered", log.behind.len());
+        assert_eq!((log.unspilled, log.behind_unspilled), (Size::default(), Size::default()));
     }
 }

@@ -18,7 +18,7 @@ impl Log {
         }
         let messages_max = self.behind_messages_max(in_flight);
         while self.behind_unspilled.messages > messages_max {
-            let Some(first) = self.behind.pop_front() else { break };
+            let Some(first) = self.behind.pop_first() else { break };
             self.spill_behind(first);
         }
     }
@@ -51,7 +51,7 @@ impl Log {
         while self.spill_slot < self.end_slot() {
             self.spill_next();
         }
-        while let Some(first) = self.behind.pop_front() {
+        while let Some(first) = self.behind.pop_first() {
             self.spill_behind(first);
         }
     }
@@ -64,12 +64,8 @@ impl Log {
     }
 
     fn spill_behind(&mut self, first: Position) {
-        let only_here =
-            self.batches.get(&first).is_some_and(|batch| batch.unread_by == 0 && batch.disk == Disk::Absent);
-        if only_here {
-            let size = self.write(first);
-            self.behind_unspilled.subtract(size);
-        }
+        let size = self.write(first);
+        self.behind_unspilled.subtract(size);
     }
 
     pub(super) fn write(&mut self, first: Position) -> Size {
