@@ -119,6 +119,13 @@ impl Records {
         self.ends.push(bytes.len() as u32);
     }
 
+    /// Keeps the first `count` messages, if there are more.
+    pub(crate) fn truncate(&mut self, count: u32) {
+        let Buffer::Open(bytes) = &mut self.bytes else { unreachable!("only a new batch is cut") };
+        self.ends.truncate(count as usize);
+        bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+
     /// Gives every message its time stamp and an id from `next_id`.
     pub(crate) fn stamp(&mut self, timestamp_ns: i64, mut next_id: impl FnMut() -> u64) {
         let Buffer::Open(bytes) = &mut self.bytes else { unreachable!("only a new batch is stamped") };

@@ -232,7 +232,7 @@ impl Topic {
     /// All figures at once.
     pub fn stats(&self, now: Now) -> TopicStats {
         let released = self.released();
-        let backlog = self.log.end_ordinal() - released + self.backlog_deferred.len() as u64;
+        let backlog = self.waiting();
         let spilled = self.log.spilled_ordinal().saturating_sub(released);
         TopicStats {
             name: self.settings.name,
@@ -255,6 +255,11 @@ impl Topic {
         self.backlog.map_or(self.log.end_ordinal(), |backlog| self.log.ordinal(backlog))
     }
 
+    /// Messages that wait in the topic and no channel has seen.
+    fn waiting(&self) -> u64 {
+        self.log.end_ordinal() - self.released() + self.backlog_deferred.len() as u64
+    }
+
     fn channel_of(&mut self, key: ConsumerKey) -> Option<&mut Channel> {
         let channel = self.channels.get_mut(key.channel as usize)?;
         let known = channel.consumers.get(key.consumer as usize).is_some_and(|c| c.serial == key.serial);
@@ -271,6 +276,12 @@ impl Topic {
         self.messages += u64::from(messages.count());
         self.message_bytes += messages.body_bytes();
         for mut records in messages.into_batches() {
+            if self.backlog.is_some() && !self.durable {
+                records.truncate(self.backlog_room());
+                if records.count() == 0 {
+                    break;
+                }
+            }
             records.stamp(now.unix_ns, || self.ids.next(now.unix_ns));
             if delay.is_zero() {
                 let readers = self.channels.len() as u32 + u32::from(self.backlog.is_some());
@@ -281,6 +292,13 @@ impl Topic {
         }
         self.after_release();
         Ok(())
+    }
+
+    /// How many messages more wait in a topic that holds and has no disk. The rest is dropped, the newest first: what
+    /// waits stands behind the released position, and must not be moved before it.
+    fn backlog_room(&self) -> u32 {
+        let room = self.settings.memory_messages_max.saturating_sub(self.waiting());
+        u32::try_from(room).unwrap_or(u32::MAX)
     }
 
     fn append_deferred(&mut self, now: Now, records: crate::batch::Records, delay: Duration) {
@@ -315,10 +333,6 @@ impl Topic {
                     self.wakes.push_back(ConsumerKey { channel: key as u32, consumer, serial });
                 });
             }
-        }
-        if let Some(backlog) = self.backlog.as_mut().filter(|_| !self.durable) {
-            let keep_from = self.log.end_ordinal().saturating_sub(self.settings.memory_messages_max);
-            self.log.skip_to_ordinal(backlog, keep_from);
         }
         let channels = &self.channels;
         self.log.spill(|| in_flight(channels));

@@ -101,3 +101,23 @@ fn a_failing_disk_refuses_batches_before_memory_grows() {
         assert!((90..200).contains(&accepted), "{accepted} with a delay of {delay:?}");
     }
 }
+
+#[test]
+fn what_a_paused_ephemeral_topic_cannot_hold_is_dropped_and_not_let_through() {
+    for delay in [Duration::ZERO, Duration::from_secs(60)] {
+        let mut topic = Topic::new(settings("topic#ephemeral", 5));
+        let consumer = subscribe(&mut topic, "c", 100);
+        topic.pause(NOW, true);
+        publish(&mut topic, 3, b"early", delay).unwrap();
+        publish(&mut topic, 9, b"late", delay).unwrap();
+        assert!(take(&mut topic, consumer).is_empty(), "the topic is paused");
+        let stats = topic.stats(NOW);
+        assert_eq!((stats.depth, stats.messages), (5, 12));
+        topic.empty(NOW);
+        publish(&mut topic, 2, b"last", delay).unwrap();
+        topic.pause(NOW, false);
+        let later = Now { monotonic_ns: NOW.monotonic_ns + 61_000_000_000, ..NOW };
+        topic.handle_timeout(later);
+        assert_eq!(take(&mut topic, consumer), [b"last", b"last"]);
+    }
+}
