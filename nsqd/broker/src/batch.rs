@@ -1,7 +1,8 @@
 //! Batches: message frames exactly as they go out to consumers, back to back.
 //!
-//! One form serves memory, disk and wire. A message is copied once when it is published (into its batch) and once
-//! when it is delivered (into the consumer's outbox); in between only positions move.
+//! One form serves memory, disk and wire. A message is copied once when it is published (into its batch; once more
+//! where a small publish joins the batch that is still open) and once when it is delivered (into the consumer's
+//! outbox); in between only positions move.
 
 use bytes::{Bytes, BytesMut};
 use nsq::wire::message::{MESSAGE_FRAME_HEADER_BYTES, MESSAGE_HEADER_BYTES, MessageId};

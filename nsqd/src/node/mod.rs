@@ -1,6 +1,6 @@
 //! The topics of this daemon, by name.
 //!
-//! The node is the only place that takes locks: one on the list of topics, one on each topic. It connects the pure
+//! The node is the only place that locks topics: one lock on the list of them, one on each. It connects the pure
 //! topics to the store, to the clock and to the clients' sessions, and knows neither TCP nor HTTP.
 
 mod client;
@@ -221,6 +221,9 @@ impl Node {
     }
 
     /// Takes messages into a topic, which is made if there is none: all of them or, on an error, none.
+    ///
+    /// Without memory (`mem_queue_size` 0) it waits until they are in the store. An error then says that they are not
+    /// yet: writing them is tried again, and they may be delivered all the same.
     pub async fn publish_batch(
         &self,
         topic: &TopicName,

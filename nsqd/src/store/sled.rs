@@ -11,7 +11,7 @@
 //! - `reserve`: room to forget in when the disk is full.
 //!
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
-//! disk itself. That is the promise of the memory level; the journal makes the others.
+//! disk itself. That is the promise of the memory level; the others need a journal, which is not here yet.
 
 mod carry;
 mod database;
