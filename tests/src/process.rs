@@ -24,7 +24,7 @@ pub fn nsqd_program() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("tests run from target/<profile>/deps");
     let built = profile.join("nsqd");
-    assert!(built.is_file(), "{} is missing: run `cargo build --bin nsqd` first", built.display());
+    assert!(built.is_file(), "{} is missing: run `cargo build --package nsqd` first", built.display());
     built
 }
 

@@ -332,11 +332,12 @@ impl Channel {
             }
             self.requeued_turn = !self.requeued_turn;
         }
-        let scanned = round.scanned;
-        if scanned == 0 {
+        // Those that were woken have their share to come: this one waits for what they leave.
+        let again = round.scanned > 0 && self.woken == 0;
+        if !again {
             self.wait(consumer);
         }
-        scanned > 0
+        again
     }
 
     /// Takes the longest requeued message. Returns whether there was one that could be taken.

@@ -538,9 +538,7 @@ impl Topic {
         }
         let again = channel.deliver(&mut self.log, released, now, number, bytes_max, &mut sink);
         self.wake_at_ns = self.wake_at_ns.min(channel.next_ns().unwrap_or(u64::MAX));
-        if again {
-            self.changed(now);
-        }
+        self.changed(now);
         again
     }
 

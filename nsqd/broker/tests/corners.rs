@@ -121,3 +121,28 @@ fn what_a_paused_ephemeral_topic_cannot_hold_is_dropped_and_not_let_through() {
         assert_eq!(take(&mut topic, consumer), [b"last", b"last"]);
     }
 }
+
+#[test]
+fn consumers_that_wait_share_a_burst() {
+    let mut topic = Topic::new(settings("topic", 1000));
+    let consumers: Vec<ConsumerKey> = (0..3).map(|_| subscribe(&mut topic, "c", 100)).collect();
+    for consumer in &consumers {
+        assert!(take(&mut topic, *consumer).is_empty());
+    }
+    publish(&mut topic, 90, b"m", Duration::ZERO).unwrap();
+    let shares: Vec<usize> =
+        woken(&mut topic).into_iter().map(|consumer| take(&mut topic, consumer).len()).collect();
+    assert_eq!(shares, [30, 30, 30]);
+}
+
+#[test]
+fn who_has_its_share_is_woken_for_what_the_others_leave() {
+    let mut topic = Topic::new(settings("topic", 1000));
+    let (rich, poor) = (subscribe(&mut topic, "c", 100), subscribe(&mut topic, "c", 5));
+    assert!(take(&mut topic, rich).is_empty() && take(&mut topic, poor).is_empty());
+    publish(&mut topic, 60, b"m", Duration::ZERO).unwrap();
+    assert_eq!(woken(&mut topic), [rich, poor]);
+    assert_eq!((take(&mut topic, rich).len(), take(&mut topic, poor).len()), (30, 5));
+    assert_eq!(woken(&mut topic), [rich]);
+    assert_eq!(take(&mut topic, rich).len(), 25);
+}

@@ -100,7 +100,7 @@ options! {
             pub max_bytes_per_file: i64 = flag("max-bytes-per-file").default("104857600").no_effect(),
             /// After how many messages NSQ syncs a queue file. Accepted without further effect: here the store syncs
             /// after every group of writes.
-            pub sync_every: u64 = flag("sync-every").default("2500"),
+            pub sync_every: u64 = flag("sync-every").default("2500").no_effect(),
             /// How often positions, attempts and due times are saved while they change. The messages themselves are
             /// synced after every group of writes.
             pub sync_timeout: Duration = flag("sync-timeout").default("2s"),
