@@ -25,7 +25,15 @@ impl Topic {
                 topic.restore_waiting(held, waiting.delay_ns);
             }
         }
-        let unknown = batches.iter().filter(|batch| batch.aside && batch.first >= image.end);
+        // Deferred messages whose delay no image knows: they come at once rather than never.
+        let unknown =
+            || (batches.iter().filter(|batch| batch.aside)).flat_map(|batch| behind(batch, image.end));
+        if image.paused || image.channels.is_empty() {
+            for held in unknown() {
+                topic.log.hold(held.batch, 1);
+                topic.restore_waiting(held, 0);
+            }
+        }
         for channel in &image.channels {
             let cursor = topic.log.read_from_position(channel.cursor.min(image.released));
             let start = topic.log_ordinal_released();
@@ -37,13 +45,9 @@ impl Topic {
                     topic.channel_mut(key).restore(held, message.due_unix_ns, now);
                 }
             }
-            // Deferred messages whose delay no image knows: they come at once rather than never.
-            for batch in unknown.clone() {
-                topic.log.hold(batch.first, batch.count);
-                for index in 0..batch.count {
-                    let held = Held { batch: batch.first, index, attempts: 0 };
-                    topic.channel_mut(key).restore(held, None, now);
-                }
+            for held in unknown().filter(|_| !image.paused) {
+                topic.log.hold(held.batch, 1);
+                topic.channel_mut(key).restore(held, None, now);
             }
         }
         topic.hold_or_release(now);
@@ -51,6 +55,13 @@ impl Topic {
         topic.restored(now);
         topic
     }
+}
+
+/// The messages of a batch that stand at `end` or behind it.
+fn behind(batch: &BatchSummary, end: Position) -> impl Iterator<Item = Held> + use<> {
+    let (batch, count) = (batch.first, batch.count);
+    let first = u32::try_from(end.saturating_sub(batch)).unwrap_or(u32::MAX);
+    (first..count).map(move |index| Held { batch, index, attempts: 0 })
 }
 
 /// Where the message at `position` is, if its batch is there.

@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's support panics where a test would")]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nsq::wire::message::MESSAGE_FRAME_HEADER_BYTES;
 use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::storage::{Event, Request};
+use nsqd_broker::storage::{BatchSummary, Event, Position, Request, StoredBatch, TopicImage};
 use nsqd_broker::{ConsumerKey, ConsumerSettings, Now, Publication, PublishError, Topic, TopicSettings};
 
 const NOW: Now = Now { monotonic_ns: 1_000_000_000, unix_ns: 1_800_000_000_000_000_000 };
@@ -145,4 +146,84 @@ fn who_has_its_share_is_woken_for_what_the_others_leave() {
     assert_eq!((take(&mut topic, rich).len(), take(&mut topic, poor).len()), (30, 5));
     assert_eq!(woken(&mut topic), [rich]);
     assert_eq!(take(&mut topic, rich).len(), 25);
+}
+
+/// A disk that takes everything: what is on it when the daemon is killed.
+#[derive(Default)]
+struct Disk {
+    image: Option<TopicImage>,
+    batches: BTreeMap<Position, StoredBatch>,
+}
+
+impl Disk {
+    fn carry_out(&mut self, topic: &mut Topic) {
+        while let Some(request) = topic.poll_store() {
+            match request {
+                Request::Append(batch) => {
+                    let first = batch.first;
+                    self.batches.insert(first, batch);
+                    topic.handle_store(NOW, Event::Appended { first });
+                }
+                Request::Read { first } => {
+                    topic.handle_store(NOW, Event::Read(self.batches[&first].clone()));
+                }
+                Request::Drop { first } => drop(self.batches.remove(&first)),
+                Request::Save(image) => self.image = Some(image),
+                Request::Delete => self.batches.clear(),
+            }
+        }
+    }
+
+    fn restored(&self, settings: TopicSettings) -> Topic {
+        let summary = |batch: &StoredBatch| BatchSummary {
+            first: batch.first,
+            count: batch.count,
+            aside: batch.aside,
+            bytes: batch.records.len() as u64,
+        };
+        let batches: Vec<_> = self.batches.values().map(summary).collect();
+        Topic::restore(settings, NOW, self.image.as_ref().unwrap(), &batches)
+    }
+}
+
+#[test]
+fn deferred_messages_that_no_saved_state_knows_are_not_lost_in_a_crash() {
+    for paused in [false, true] {
+        let (mut topic, mut disk) = (Topic::new(settings("topic", 0)), Disk::default());
+        if paused {
+            subscribe(&mut topic, "c", 0);
+            topic.pause(NOW, true);
+        }
+        topic.request_save(NOW);
+        publish(&mut topic, 3, b"m", Duration::from_secs(60)).unwrap();
+        disk.carry_out(&mut topic);
+
+        let mut topic = disk.restored(settings("topic", 0));
+        assert_eq!(topic.stats(NOW).depth, 3, "they wait in a topic that holds, paused: {paused}");
+        topic.pause(NOW, false);
+        let consumer = subscribe(&mut topic, "c", 10);
+        topic.handle_timeout(NOW);
+        assert!(take(&mut topic, consumer).is_empty(), "the disk is asked first");
+        disk.carry_out(&mut topic);
+        assert_eq!(take(&mut topic, consumer).len(), 3);
+    }
+}
+
+#[test]
+fn a_batch_of_deferred_messages_may_be_longer_than_the_saved_state_knows() {
+    let (mut topic, mut disk) = (Topic::new(settings("topic", 100)), Disk::default());
+    subscribe(&mut topic, "c", 0);
+    publish(&mut topic, 1, b"m", Duration::from_secs(60)).unwrap();
+    topic.request_save(NOW);
+    publish(&mut topic, 2, b"m", Duration::from_secs(60)).unwrap();
+    let saved = std::iter::from_fn(|| topic.poll_store()).last();
+    topic.request_save_all(NOW);
+    disk.carry_out(&mut topic);
+    // The daemon was killed before the last state was saved.
+    let Some(Request::Save(image)) = saved else { panic!("{saved:?}") };
+    disk.image = Some(image);
+
+    let topic = disk.restored(settings("topic", 100));
+    let channel = &topic.stats(NOW).channels[0];
+    assert_eq!((channel.deferred, channel.depth), (1, 2));
 }
