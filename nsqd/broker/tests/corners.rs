@@ -227,3 +227,15 @@ fn a_batch_of_deferred_messages_may_be_longer_than_the_saved_state_knows() {
     let channel = &topic.stats(NOW).channels[0];
     assert_eq!((channel.deferred, channel.depth), (1, 2));
 }
+
+#[test]
+fn what_the_disk_refused_is_asked_again_before_the_daemon_stops() {
+    let (mut topic, mut disk) = (Topic::new(settings("topic", 100)), Disk::default());
+    publish(&mut topic, 60, b"m", Duration::ZERO).unwrap();
+    publish(&mut topic, 60, b"m", Duration::ZERO).unwrap();
+    refuse_all(&mut topic);
+    assert!(topic.is_store_failing());
+    topic.request_save_all(NOW);
+    disk.carry_out(&mut topic);
+    assert_eq!(disk.restored(settings("topic", 100)).stats(NOW).depth, 120);
+}

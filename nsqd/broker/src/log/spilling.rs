@@ -48,6 +48,7 @@ impl Log {
 
     /// Gives the disk everything that is still needed: the daemon is about to stop.
     pub(crate) fn spill_all(&mut self) {
+        self.retry_failed();
         while self.spill_slot < self.end_slot() {
             self.spill_next();
         }
