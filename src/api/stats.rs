@@ -21,6 +21,29 @@ pub struct Stats {
     pub memory: Option<MemoryStats>,
     /// The live TCP connections that have published. `null` when there are none or when not asked for.
     pub producers: Option<Vec<ClientStats>>,
+    /// What was found damaged on disk; left out while nothing was. v1.3.0 has no such key.
+    #[serde(skip_serializing_if = "DamageStats::is_none")]
+    pub damage: DamageStats,
+}
+
+/// What was found damaged on disk and set aside, since the daemon started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DamageStats {
+    /// Batches of messages.
+    pub batches: u64,
+    /// Saved states of topics.
+    pub states: u64,
+    /// Whole databases.
+    pub databases: u64,
+}
+
+impl DamageStats {
+    /// Whether nothing was damaged.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A topic.

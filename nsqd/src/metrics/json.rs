@@ -16,6 +16,7 @@ pub fn stats(snapshot: NodeSnapshot, memory: Option<MemoryStats>) -> Stats {
         topics: snapshot.topics.map(|topics| topics.into_iter().map(topic).collect()),
         memory,
         producers: (!producers.is_empty()).then_some(producers),
+        damage: snapshot.damage,
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn snapshot() -> NodeSnapshot {
     NodeSnapshot {
         version: "1.3.0".to_owned(),
         health: Ok(()),
+        damage: Default::default(),
         start_time: 1_795_490_993,
         start_time_text: "2026-11-24T03:29:53Z".to_owned(),
         uptime: Duration::from_nanos(2_720_863_221),

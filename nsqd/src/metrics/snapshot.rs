@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nsq::api::stats::DamageStats;
 use nsq::wire::name::{ChannelName, TopicName};
 
 /// What one walk over the daemon found.
@@ -11,6 +12,8 @@ pub struct NodeSnapshot {
     pub version: String,
     /// What is wrong, if anything is.
     pub health: Result<(), String>,
+    /// What was found damaged on disk.
+    pub damage: DamageStats,
     /// When the daemon started, in Unix seconds.
     pub start_time: i64,
     /// The same moment as RFC 3339, in local time, to the second.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use nsq::api::stats::MemoryStats;
+use nsq::api::stats::{DamageStats, MemoryStats};
 use nsq::daemon::go_duration::GoDuration;
 
 use super::json::{PROTOCOL, health_text};
@@ -26,6 +26,14 @@ fn write_all(
     writeln!(out, "start_time {}", snapshot.start_time_text)?;
     writeln!(out, "uptime {}", GoDuration::from(snapshot.uptime))?;
     writeln!(out, "\nHealth: {}", health_text(&snapshot.health))?;
+    let damage = &snapshot.damage;
+    if !damage.is_none() {
+        let DamageStats { batches, states, databases } = damage;
+        writeln!(
+            out,
+            "Damaged on disk: {batches} batches, {states} states, {databases} databases set aside"
+        )?;
+    }
     if let Some(memory) = memory {
         write_memory(out, memory)?;
     }
@@ -147,6 +155,21 @@ mod tests {
         let mut snapshot = sample::snapshot();
         StatsFilter::default().apply(&mut snapshot);
         assert_eq!(stats(sample::BANNER, &snapshot, Some(&sample::MEMORY_IN_TEXT)), sample::STATS_TEXT);
+    }
+
+    #[test]
+    fn damage_is_told_and_only_then() {
+        let mut snapshot = sample::snapshot();
+        StatsFilter::default().apply(&mut snapshot);
+        snapshot.damage = DamageStats { batches: 2, states: 0, databases: 1 };
+        let text = stats(sample::BANNER, &snapshot, None);
+        assert!(text.contains("\nDamaged on disk: 2 batches, 0 states, 1 databases set aside\n"), "{text}");
+        assert_eq!(text.lines().count(), stats_without_damage(snapshot).lines().count() + 1);
+    }
+
+    fn stats_without_damage(mut snapshot: NodeSnapshot) -> String {
+        snapshot.damage = DamageStats::default();
+        stats(sample::BANNER, &snapshot, None)
     }
 
     #[test]

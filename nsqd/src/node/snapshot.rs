@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nsq::api::stats::DamageStats;
 use nsqd_broker::quantile::Histogram;
 use nsqd_broker::{ChannelStats, ConsumerKey, ConsumerStats, TopicStats};
 
@@ -30,6 +31,7 @@ impl Node {
         let mut snapshot = NodeSnapshot {
             version: crate::VERSION.to_owned(),
             health: self.health(),
+            damage: self.damage(),
             start_time: clock.start_unix_s(),
             start_time_text: clock.start_time(),
             uptime: Duration::from_nanos(now.monotonic_ns),
@@ -39,6 +41,11 @@ impl Node {
         };
         filter.apply(&mut snapshot);
         snapshot
+    }
+
+    fn damage(&self) -> DamageStats {
+        let damage = self.surroundings.store.damage();
+        DamageStats { batches: damage.batches, states: damage.images, databases: damage.databases }
     }
 
     /// The clients that have published. `consumers` has the figures of those that consume as well.
