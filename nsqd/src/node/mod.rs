@@ -367,10 +367,11 @@ impl Node {
         topics.next_number += 1;
         let topic = Topic::new(self.topic_settings(*name));
         let handle = TopicHandle::new(topic, number, Arc::clone(&self.surroundings));
+        // Before anybody can publish to it: the store must know its name before its first batch.
+        let _ = handle.with(|locked| locked.topic.request_save(locked.now));
         topics.by_name.insert(*name, Arc::clone(&handle));
         topics.by_number.insert(number, Arc::clone(&handle));
         drop(topics);
-        let _ = handle.with(|locked| locked.topic.request_save(locked.now));
         tracing::info!(topic = %name, "TOPIC({name}): created");
         if !name.is_ephemeral() {
             self.metadata.request();
