@@ -14,12 +14,14 @@ use nsq::daemon::version::{OWN_VERSION, version_line};
 use nsq::daemon::{http as http_server, signals};
 use nsq::wire::command::Limits;
 use nsq::wire::identify::{IdentifyLimits, Offer};
+use nsq::wire::lookup::Identity;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::data_dir::DataDirLock;
 use crate::http::config::{ConfigValue as ShownValue, LiveConfig};
 use crate::http::{HttpState, Limits as HttpLimits};
+use crate::lookup::{Lookups, Settings as LookupSettings};
 use crate::metrics::snapshot::StatsFilter;
 use crate::metrics::statsd::{Form, Round};
 use crate::metrics::statsd_push::Push;
@@ -88,8 +90,14 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
         let context = Arc::new(tcp::Context::new(Arc::clone(&node), tcp_settings(&options)));
         servers.push(tokio::spawn(tcp::serve(listener, context, switch.stopping())));
     }
+    // Kept to the end: the lookups follow it, whether there is HTTP to change it or not.
+    let (lookupd_addresses, followed) = watch::channel(Some(options.nsqlookupd_tcp_addresses.clone()));
+    let lookups = Lookups::new(lookup_settings(&options));
+    let informing = lookups.run(Arc::clone(&node), followed, switch.stopping());
+    servers.push(tokio::spawn(informing));
     if let Some(listener) = http_listener {
-        let app = crate::http::app(http_state(&options, &node, info, log.clone()));
+        let state = http_state(&options, &node, info, log.clone(), lookupd_addresses.clone());
+        let app = crate::http::app(state);
         servers.push(tokio::spawn(http_server::serve("HTTP", listener, app, switch.stopping())));
     }
     if !options.statsd_address.is_empty() {
@@ -176,8 +184,13 @@ fn tcp_settings(options: &Options) -> TcpSettings {
     }
 }
 
-fn http_state(options: &Arc<Options>, node: &Arc<Node>, info: Info, log: LogControl) -> HttpState {
-    let (lookupd_addresses, _) = watch::channel(Some(options.nsqlookupd_tcp_addresses.clone()));
+fn http_state(
+    options: &Arc<Options>,
+    node: &Arc<Node>,
+    info: Info,
+    log: LogControl,
+    lookupd_addresses: watch::Sender<Option<Vec<String>>>,
+) -> HttpState {
     let shown = Arc::clone(options);
     HttpState {
         node: Arc::clone(node),
@@ -217,6 +230,21 @@ fn info_of(options: &Options, clock: &Clock, ports: Ports, has_http: bool) -> In
         max_deflate_level: options.max_deflate_level.into(),
         topology_zone: options.topology_zone.clone(),
         topology_region: options.topology_region.clone(),
+    }
+}
+
+fn lookup_settings(options: &Options) -> LookupSettings {
+    LookupSettings {
+        identity: Identity {
+            broadcast_address: options.broadcast_address.clone(),
+            hostname: host_name(),
+            http_port: options.broadcast_http_port.into(),
+            tcp_port: options.broadcast_tcp_port.into(),
+            topology_region: options.topology_region.clone(),
+            topology_zone: options.topology_zone.clone(),
+            version: crate::VERSION.to_owned(),
+        },
+        answer_bytes_max: options.max_body_size,
     }
 }
 

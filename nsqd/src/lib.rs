@@ -6,6 +6,7 @@
 mod daemon;
 pub mod data_dir;
 pub mod http;
+pub mod lookup;
 pub mod metrics;
 pub mod node;
 pub mod options;

@@ -42,6 +42,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
         &[
             "nsqd::data_dir",
             "nsqd::http",
+            "nsqd::lookup",
             "nsqd::metrics",
             "nsqd::node",
             "nsqd::options",

@@ -12,7 +12,7 @@ mod testing;
 mod timers;
 mod topic;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,9 +21,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nsq::daemon::clock::Clock;
+use nsq::wire::lookup::Registration;
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::storage::{Event, Request, TopicImage};
 use nsqd_broker::{Publication, Topic, TopicSettings};
+use tokio::sync::watch;
 
 pub use client::{Client, Facts, Identity};
 pub use metadata::MetadataError;
@@ -103,6 +105,8 @@ pub struct Node {
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
     next_client: AtomicU64,
     metadata: metadata::Writer,
+    /// Changes when topics or channels come or go.
+    topology: watch::Sender<u64>,
     exiting: AtomicBool,
 }
 
@@ -137,6 +141,7 @@ impl Node {
         let store = Store::start(log, deliver, settings.store).map_err(LogError::from)?;
         let node = Arc::new(Self {
             metadata: metadata::Writer::new(&settings.data_path),
+            topology: watch::Sender::default(),
             surroundings: Arc::new(Surroundings { clock, store, timers: Timers::default() }),
             topics: RwLock::default(),
             clients: Mutex::default(),
@@ -306,7 +311,7 @@ impl Node {
         self.on_topic(topic, |locked| {
             locked.topic.create_channel(locked.now, channel);
         })?;
-        self.metadata.request();
+        self.topology_changed();
         Ok(())
     }
 
@@ -373,9 +378,7 @@ impl Node {
         topics.by_number.insert(number, Arc::clone(&handle));
         drop(topics);
         tracing::info!(topic = %name, "TOPIC({name}): created");
-        if !name.is_ephemeral() {
-            self.metadata.request();
-        }
+        self.topology_changed();
         handle
     }
 
@@ -391,8 +394,8 @@ impl Node {
         tracing::info!(topic = %handle.name, "TOPIC({}): deleting", handle.name);
         if !handle.name.is_ephemeral() {
             self.surroundings.store.submit(handle.number, Request::Delete);
-            self.metadata.request();
         }
+        self.topology_changed();
     }
 
     /// An ephemeral topic goes with its last channel.
@@ -400,8 +403,36 @@ impl Node {
         if was_last && handle.name.is_ephemeral() {
             self.remove_topic(handle);
         } else {
-            self.metadata.request();
+            self.topology_changed();
         }
+    }
+
+    /// Topics or channels came or went: `nsqd.dat` is to be written, and whoever follows the topology to be told.
+    fn topology_changed(&self) {
+        self.metadata.request();
+        self.topology.send_modify(|version| *version += 1);
+    }
+
+    /// A number that changes whenever topics or channels come or go.
+    pub fn topology(&self) -> watch::Receiver<u64> {
+        self.topology.subscribe()
+    }
+
+    /// The topics and channels that there are, ephemeral ones too: what lookup services are told.
+    pub fn registrations(&self) -> BTreeSet<Registration> {
+        let handles: Vec<_> = self.read_topics().by_name.values().cloned().collect();
+        let mut registrations = BTreeSet::new();
+        for handle in handles {
+            // One that was deleted at this moment is not announced.
+            let _ = handle.with(|Locked { topic, .. }| {
+                let topic_name = topic.name();
+                registrations.insert(Registration { topic: topic_name, channel: None });
+                registrations.extend(
+                    topic.channels().map(|(name, _)| Registration { topic: topic_name, channel: Some(name) }),
+                );
+            });
+        }
+        registrations
     }
 
     fn topic_settings(&self, name: TopicName) -> TopicSettings {

@@ -72,8 +72,8 @@ impl Node {
                 }
                 Ok(Ok(subscribed)) => subscribed,
             };
-            if is_new && !channel.is_ephemeral() {
-                self.metadata.request();
+            if is_new {
+                self.topology_changed();
             }
             return Ok(Subscription { topic: handle, key, channel });
         }

@@ -76,13 +76,13 @@ options! {
         "Discovery" {
             /// An nsqlookupd to register with, as `host:port` of its TCP address. Repeat it for each.
             pub nsqlookupd_tcp_addresses: Vec<String> =
-                flag("lookupd-tcp-address").key("nsqlookupd_tcp_addresses").not_yet("discovery"),
+                flag("lookupd-tcp-address").key("nsqlookupd_tcp_addresses"),
             /// How long connecting to an nsqlookupd or an authorisation server over HTTP may take.
             pub http_client_connect_timeout: Duration =
-                flag("http-client-connect-timeout").default("2s").not_yet("discovery"),
+                flag("http-client-connect-timeout").default("2s").not_yet("asking an nsqlookupd for channels"),
             /// How long such a server may take to answer.
             pub http_client_request_timeout: Duration =
-                flag("http-client-request-timeout").default("5s").not_yet("discovery"),
+                flag("http-client-request-timeout").default("5s").not_yet("asking an nsqlookupd for channels"),
         }
         "Authorisation" {
             /// A server that says what a client may do: `host:port` or a URL. Repeat it for each.

@@ -408,7 +408,7 @@ fn whole_numbers_for_booleans_mean_what_they_say() {
 fn each_option_of_a_missing_feature_warns_once() {
     let options = read(&[
         "--lookupd-tcp-address=a:1",
-        "--lookupd-tcp-address=b:1",
+        "--http-client-request-timeout=1s",
         "--tls-cert=c",
         "--https-address=",
         "--deflate=false",
@@ -417,7 +417,7 @@ fn each_option_of_a_missing_feature_warns_once() {
     ])
     .unwrap();
     let expected = [
-        "--lookupd-tcp-address is accepted but discovery is not built yet",
+        "--http-client-request-timeout is accepted but asking an nsqlookupd for channels is not built yet",
         "--tls-cert is accepted but TLS is not built yet",
         "--max-deflate-level is accepted but compression is not built yet",
     ];

@@ -1,0 +1,3 @@
+//! Several daemons, or one and a lookup service played by the test.
+
+mod registration;

@@ -1,0 +1,206 @@
+//! What nsqd tells a lookup service (spec nsqd-operation.md, §10), said to a service that the test plays.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use nsq_tests::{Daemon, PATIENCE, differences};
+use serde_json::Value;
+
+/// A lookup service: it accepts, and answers what it is told to answer.
+struct Service {
+    listener: TcpListener,
+}
+
+/// A daemon that has connected.
+struct Visitor {
+    stream: TcpStream,
+    identity: Value,
+}
+
+impl Service {
+    fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").expect("a port is free") }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("it is bound")
+    }
+
+    fn flag(&self) -> String {
+        format!("--lookupd-tcp-address={}", self.address())
+    }
+
+    /// Waits for a daemon, and answers its IDENTIFY.
+    fn welcome(&self) -> Visitor {
+        let (stream, _) = self.listener.accept().expect("a daemon connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        let mut visitor = Visitor { stream, identity: Value::Null };
+        assert_eq!(visitor.bytes(4), b"  V1");
+        assert_eq!(visitor.line(), "IDENTIFY");
+        let size = u32::from_be_bytes(visitor.bytes(4).try_into().expect("four bytes"));
+        visitor.identity =
+            serde_json::from_slice(&visitor.bytes(size as usize)).expect("the identity is JSON");
+        visitor.answer(br#"{"tcp_port":1,"http_port":2,"version":"1.3.0","broadcast_address":""}"#);
+        visitor
+    }
+}
+
+impl Visitor {
+    /// The next command, which is answered.
+    fn command(&mut self) -> String {
+        let line = self.line();
+        self.answer(b"OK");
+        line
+    }
+
+    /// The next commands, in no order.
+    fn commands(&mut self, count: usize) -> BTreeSet<String> {
+        (0..count).map(|_| self.command()).collect()
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        loop {
+            match self.bytes(1)[0] {
+                b'\n' => return String::from_utf8(line).expect("commands are text"),
+                byte => line.push(byte),
+            }
+        }
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("the daemon says something");
+        bytes
+    }
+
+    fn answer(&mut self, data: &[u8]) {
+        let size = (data.len() as u32).to_be_bytes();
+        self.stream.write_all(&[&size, data].concat()).expect("the daemon listens");
+    }
+
+    fn expect_end(&mut self) {
+        let left = self.stream.read(&mut [0; 100]).expect("the daemon hangs up");
+        assert_eq!(left, 0);
+    }
+}
+
+fn set(commands: &[&str]) -> BTreeSet<String> {
+    commands.iter().map(|command| (*command).to_owned()).collect()
+}
+
+#[test]
+fn a_daemon_says_who_it_is() {
+    let service = Service::start();
+    let daemon = Daemon::with(&[
+        &service.flag(),
+        "--broadcast-address=bh",
+        "--topology-region=rr",
+        "--topology-zone=zz",
+    ]);
+    let identity = service.welcome().identity;
+    assert_eq!(identity["broadcast_address"], "bh");
+    assert_eq!(identity["tcp_port"], daemon.tcp.port());
+    assert_eq!(identity["http_port"], daemon.http.port());
+    assert_eq!(identity["version"], "1.3.0");
+    assert_eq!((&identity["topology_region"], &identity["topology_zone"]), (&"rr".into(), &"zz".into()));
+}
+
+#[test]
+fn what_comes_and_goes_is_told() {
+    let service = Service::start();
+    let daemon = Daemon::with(&[&service.flag()]);
+    let mut visitor = service.welcome();
+    daemon.act("/topic/create?topic=t");
+    assert_eq!(visitor.command(), "REGISTER t");
+    daemon.act("/channel/create?topic=t&channel=c");
+    assert_eq!(visitor.command(), "REGISTER t c");
+    let consumer = daemon.subscribe("e#ephemeral", "x#ephemeral");
+    let mut told = BTreeSet::new();
+    while !told.contains("REGISTER e#ephemeral x#ephemeral") {
+        told.insert(visitor.command());
+    }
+    drop(consumer);
+    while !told.contains("UNREGISTER e#ephemeral") {
+        told.insert(visitor.command());
+    }
+    daemon.act("/channel/delete?topic=t&channel=c");
+    while !told.contains("UNREGISTER t c") {
+        told.insert(visitor.command());
+    }
+    daemon.act("/topic/delete?topic=t");
+    while !told.contains("UNREGISTER t") {
+        told.insert(visitor.command());
+    }
+}
+
+#[test]
+fn a_service_that_comes_back_is_told_everything() {
+    let service = Service::start();
+    let daemon = Daemon::with(&[&service.flag()]);
+    let mut visitor = service.welcome();
+    daemon.act("/topic/create?topic=lone");
+    assert_eq!(visitor.command(), "REGISTER lone");
+    daemon.act("/topic/create?topic=t");
+    assert_eq!(visitor.command(), "REGISTER t");
+    for channel in ["a", "b"] {
+        daemon.act(&format!("/channel/create?topic=t&channel={channel}"));
+        assert_eq!(visitor.command(), format!("REGISTER t {channel}"));
+    }
+    if differences::is_original() {
+        // It notices with its next command, which is lost.
+        visitor.stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
+    }
+    drop(visitor);
+    if differences::is_original() {
+        daemon.act("/topic/create?topic=provoked");
+        daemon.act("/topic/create?topic=provoked2");
+    }
+    let mut visitor = service.welcome();
+    let told = visitor.commands(3);
+    assert!(told.is_superset(&set(&["REGISTER t a", "REGISTER t b"])), "{told:?}");
+    assert!(!told.contains("REGISTER t"), "a channel brings its topic with it");
+}
+
+#[test]
+fn a_service_that_is_silent_delays_neither_publishers_nor_other_services() {
+    let (silent, service) = (Service::start(), Service::start());
+    let daemon = Daemon::with(&[&silent.flag(), &service.flag()]);
+    let mut visitor = service.welcome();
+    let mut client = daemon.connect();
+    for number in 0..100 {
+        client.publish("t", number.to_string().as_bytes());
+    }
+    assert_eq!(visitor.command(), "REGISTER t");
+}
+
+#[test]
+fn services_can_be_changed_while_the_daemon_runs() {
+    let (first, second) = (Service::start(), Service::start());
+    let daemon = Daemon::with(&[&first.flag()]);
+    let mut visitor = first.welcome();
+    daemon.act("/topic/create?topic=t");
+    assert_eq!(visitor.command(), "REGISTER t");
+    let list = format!("[\"{}\"]", second.address());
+    daemon.put("/config/nsqlookupd_tcp_addresses", &list);
+    visitor.expect_end();
+    let mut visitor = second.welcome();
+    assert_eq!(visitor.command(), "REGISTER t");
+}
+
+#[test]
+fn a_stop_takes_back_what_was_told() {
+    let service = Service::start();
+    let daemon = Daemon::with(&[&service.flag()]);
+    let mut visitor = service.welcome();
+    daemon.act("/topic/create?topic=t");
+    assert_eq!(visitor.command(), "REGISTER t");
+    let stopping = std::thread::spawn(move || daemon.stop());
+    if !differences::is_original() {
+        assert_eq!(visitor.command(), "UNREGISTER t");
+    }
+    visitor.expect_end();
+    stopping.join().expect("the daemon stops");
+}
