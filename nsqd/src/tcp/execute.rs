@@ -213,10 +213,14 @@ impl<'c> Executor<'c> {
             return;
         };
         let timeout_max = self.context.terms.limits.msg_timeout_max;
+        let mut answered = 0;
         let again =
             subscription.exchange(&answers, timeout_max, bytes_max, out.frames(), |answer, cause, out| {
+                let before = out.len();
                 frame::encode_error(out, &refused(answer, cause));
+                answered += out.len() - before;
             });
+        out.answered(answered);
         self.wants_messages = again || bytes_max == 0;
         // The buffer is used again for the next answers.
         self.answers = answers;

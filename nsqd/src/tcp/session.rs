@@ -250,7 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
     /// Writes what is to be written, and waits until there is something to do.
     async fn wait(&mut self) -> Result<Event, End> {
-        let wants_input = self.out.len() < OUTBOX_BYTES_MAX;
+        // Only answers count: who is sent much is still to be heard.
+        let wants_input = self.out.answers_len() < OUTBOX_BYTES_MAX;
         if self.out.is_empty() {
             self.out.release();
             self.times.blocked_since = None;
@@ -304,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         if passed(self.times.heartbeat) {
             self.times.heartbeat = self.times.heartbeat_interval.map(|interval| now + interval);
             // A client that does not read needs no sign of life.
-            if self.out.len() < OUTBOX_BYTES_MAX {
+            if self.out.answers_len() < OUTBOX_BYTES_MAX {
                 self.out.respond(frame::HEARTBEAT);
             }
         }
@@ -372,4 +373,98 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, out: &mut Outb
     };
     // Whoever does not listen to the end misses it.
     let _ = tokio::time::timeout(LINGER_TIMEOUT, goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use nsq::wire::command::Limits;
+    use nsq::wire::identify::{IdentifyLimits, Offer};
+    use nsq::wire::name::TopicName;
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::node::Node;
+    use crate::tcp::TcpSettings;
+
+    fn settings() -> TcpSettings {
+        TcpSettings {
+            limits: Limits {
+                msg_size_max: 1 << 20,
+                body_size_max: 5 << 20,
+                rdy_count_max: 2500,
+                req_timeout_max: Duration::from_secs(3600),
+            },
+            identify_limits: IdentifyLimits {
+                heartbeat_interval_max: Duration::from_secs(60),
+                output_buffer_timeout_min: Duration::from_millis(25),
+                output_buffer_timeout_max: Duration::from_secs(30),
+                output_buffer_size_max: 65536,
+                msg_timeout_max: Duration::from_secs(900),
+            },
+            offer: Offer {
+                version: "1.3.0".to_owned(),
+                rdy_count_max: 2500,
+                tls: false,
+                snappy: false,
+                deflate: false,
+                deflate_level_max: 6,
+                auth_required: false,
+                topology_region: String::new(),
+                topology_zone: String::new(),
+            },
+            output_buffer_timeout: Duration::from_millis(250),
+            msg_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// A session on a connection that holds little, and the client's end of it.
+    fn connect(node: &Arc<Node>) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(4 * 1024);
+        let context = Context::new(Arc::clone(node), settings());
+        let peer = Peer { address: "127.0.0.1:1".to_owned(), host: "127.0.0.1".to_owned() };
+        tokio::spawn(async move { serve(server, &context, peer).await });
+        client
+    }
+
+    fn identify(json: &str) -> Vec<u8> {
+        [b"IDENTIFY\n", &(json.len() as u32).to_be_bytes()[..], json.as_bytes()].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_is_still_listened_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::in_memory(directory.path());
+        let bodies = vec![Bytes::from(vec![b'm'; 10_000]); 90];
+        node.publish(TopicName::parse("t").unwrap(), &bodies, None).await.unwrap();
+        let mut client = connect(&node);
+        client.write_all(b"  V2").await.unwrap();
+        client.write_all(&identify(r#"{"heartbeat_interval":1000}"#)).await.unwrap();
+        client.write_all(b"SUB t c\nRDY 90\n").await.unwrap();
+        // Ten heartbeats long it takes a little now and then, and says so.
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            client.write_all(b"NOP\n").await.unwrap();
+            let mut some = [0; 10_000];
+            client.read_exact(&mut some).await.expect("the connection is still there");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_publishes_and_does_not_read_is_not_listened_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::in_memory(directory.path());
+        let mut client = connect(&node);
+        client.write_all(b"  V2").await.unwrap();
+        let publish = b"PUB t#ephemeral\n\0\0\0\x01m".repeat(100);
+        let mut commands = 0;
+        while let Ok(written) = tokio::time::timeout(Duration::from_secs(1), client.write_all(&publish)).await
+        {
+            written.unwrap();
+            commands += 100;
+            assert!(commands < 100_000, "the answers to {commands} commands are kept");
+        }
+    }
 }
