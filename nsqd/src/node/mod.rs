@@ -9,6 +9,8 @@ mod snapshot;
 mod subscription;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod topic;
 
@@ -180,14 +182,15 @@ impl Node {
 
     /// Writes down everything that is to outlive the process. Blocks until it is on the disk.
     pub fn stop(&self) -> Result<(), StartError> {
-        self.metadata.write(&self.metadata_body())?;
+        // The messages are kept even where this cannot be written.
+        let metadata_written = self.metadata.write(&self.metadata_body());
         let topics: Vec<_> = self.read_topics().by_name.values().cloned().collect();
         for topic in topics {
             tracing::info!(topic = %topic.name, "TOPIC({}): closing", topic.name);
             let _ = topic.with(|locked| locked.topic.request_save_all(locked.now));
         }
         self.surroundings.store.stop()?;
-        Ok(())
+        Ok(metadata_written?)
     }
 
     fn restore(
@@ -237,27 +240,28 @@ impl Node {
     ) -> Result<(), PublishError> {
         let mut messages = Some(messages);
         loop {
-            if self.is_exiting() {
-                return Err(PublishError::Exiting);
-            }
             let handle = self.topic_or_new(topic);
             let store = &self.surroundings.store;
-            let outcome = handle.with(|Locked { topic, now, .. }| {
-                let messages = messages
-                    .take_if(|messages| store.has_room() || !topic.needs_disk_for(messages, delay))?;
-                Some(topic.publish(now, messages, delay).map(|()| topic.end()))
-            });
             let refused = || {
                 let cause = store.health().err();
                 PublishError::Store(cause.unwrap_or_else(|| "the disk does not keep up".to_owned()))
             };
+            let outcome = handle.with(|Locked { topic, now, .. }| {
+                // Under the lock: what is taken before a topic is written down for the last time is written with it.
+                if self.is_exiting() {
+                    return Some(Err(PublishError::Exiting));
+                }
+                let messages = messages
+                    .take_if(|messages| store.has_room() || !topic.needs_disk_for(messages, delay))?;
+                Some(topic.publish(now, messages, delay).map(|()| topic.end()).map_err(|_| refused()))
+            });
             match outcome {
                 Ok(Some(Ok(end))) => {
                     // Without memory, what is acknowledged is on the disk.
                     let is_safe = self.settings.mem_queue_size > 0 || handle.until_stored(end).await;
                     return if is_safe { Ok(()) } else { Err(refused()) };
                 }
-                Ok(Some(Err(nsqd_broker::PublishError::StoreFailing))) => return Err(refused()),
+                Ok(Some(Err(error))) => return Err(error),
                 Ok(None) => store.room().await,
                 // It was deleted at this moment: the messages go to the next of that name.
                 Err(Deleted) => {}

@@ -7,16 +7,22 @@ use std::time::Duration;
 use nsq::daemon::clock::Clock;
 
 use super::{Node, NodeSettings};
+use crate::store::Log;
 use crate::store::memory::MemoryLog;
 use crate::store::worker::StoreOptions;
 
 impl Node {
     /// A new node; `nsqd.dat` is kept in `data_path`.
     pub(crate) fn in_memory(data_path: &Path) -> Arc<Self> {
+        Self::on(MemoryLog::default(), 100, data_path)
+    }
+
+    /// A node on `log` that keeps so many waiting messages of a topic in memory.
+    pub(crate) fn on(log: impl Log + 'static, mem_queue_size: u64, data_path: &Path) -> Arc<Self> {
         let settings = NodeSettings {
             node_id: 1,
             data_path: data_path.to_owned(),
-            mem_queue_size: 100,
+            mem_queue_size,
             channel_consumers_max: 0,
             requeue_on_disconnect: true,
             latency_percentiles: Vec::new(),
@@ -24,6 +30,6 @@ impl Node {
             sync_timeout: Duration::from_secs(2),
             store: StoreOptions::default(),
         };
-        Node::start(settings, Clock::new(), Box::new(MemoryLog::default())).unwrap()
+        Node::start(settings, Clock::new(), Box::new(log)).unwrap()
     }
 }

@@ -133,6 +133,9 @@ impl TopicHandle {
         let clients = std::mem::take(&mut state.clients).into_values().collect();
         let timer_ns = std::mem::replace(&mut state.timer_ns, u64::MAX);
         self.surroundings.timers.forget(timer_ns, self.number);
+        drop(state);
+        // The store's answers do not come here any more.
+        self.stored.notify_waiters();
         Some(clients)
     }
 
