@@ -159,3 +159,22 @@ fn topic_metadata(locked: &Locked<'_>) -> TopicMetadata {
         channels: (!channels.is_empty()).then_some(channels),
     }
 }
+
+#[cfg(test)]
+impl Node {
+    /// Keeps the file from being written until `released`.
+    pub(super) fn hold_up_metadata(
+        self: &std::sync::Arc<Self>,
+        released: std::sync::mpsc::Receiver<()>,
+    ) -> std::thread::JoinHandle<()> {
+        let (held_sender, held) = std::sync::mpsc::channel();
+        let node = std::sync::Arc::clone(self);
+        let holder = std::thread::spawn(move || {
+            let _writing = node.metadata.writing.lock().unwrap();
+            held_sender.send(()).unwrap();
+            released.recv().unwrap();
+        });
+        held.recv().unwrap();
+        holder
+    }
+}

@@ -1,7 +1,8 @@
 //! What goes on at once, or goes wrong, in a node.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{self, Receiver, Sender};
 
+use nsqd_broker::ConsumerSettings;
 use nsqd_broker::storage::StoredBatch;
 
 use super::*;
@@ -53,8 +54,8 @@ impl Log for Gate {
 #[tokio::test]
 async fn who_waits_for_the_disk_is_told_when_the_topic_is_deleted() {
     let directory = tempfile::tempdir().unwrap();
-    let (reached_sender, reached) = channel();
-    let (go, go_receiver) = channel();
+    let (reached_sender, reached) = mpsc::channel();
+    let (go, go_receiver) = mpsc::channel();
     let gate = Gate { disk: MemoryLog::default(), reached: reached_sender, go: go_receiver };
     let node = Node::on(gate, 0, directory.path());
     let publisher = {
@@ -92,7 +93,7 @@ async fn nothing_is_acknowledged_that_the_stop_does_not_keep() {
     let publisher = handle
         .with(|_| {
             let publishing = Arc::clone(&node);
-            let (begun_sender, begun) = channel();
+            let (begun_sender, begun) = mpsc::channel();
             let publisher = std::thread::spawn(move || {
                 let mut publish = std::pin::pin!(publishing.publish(name("t"), &[], None));
                 begun_sender.send(()).unwrap();
@@ -108,4 +109,50 @@ async fn nothing_is_acknowledged_that_the_stop_does_not_keep() {
         })
         .unwrap();
     assert_eq!(publisher.join().unwrap(), std::task::Poll::Ready(Err(PublishError::Exiting)));
+}
+
+#[tokio::test]
+async fn a_panic_under_the_lock_of_one_topic_does_not_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = MemoryLog::default();
+    let node = Node::on(disk.clone(), 100, directory.path());
+    node.publish(name("t"), &[Bytes::from_static(b"m")], None).await.unwrap();
+    let handle = node.topic("t").unwrap();
+    let panic =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle.with(|_| panic!("on purpose"))));
+    assert!(panic.is_err());
+    node.publish(name("t"), &[Bytes::from_static(b"m")], None).await.unwrap();
+    node.stop().unwrap();
+    let node = Node::on(disk, 100, directory.path());
+    assert_eq!(depth(&node, "t"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_do_not_wait_for_the_metadata_to_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::in_memory(directory.path());
+    let client = node.add_client("127.0.0.1:1".to_owned(), "127.0.0.1");
+    let settings = ConsumerSettings { msg_timeout: Duration::from_secs(60), sample_rate: 0 };
+    let channel = ChannelName::parse("c").unwrap();
+    let subscription = node.subscribe(&client, name("t"), channel, settings).unwrap();
+    let take = || {
+        let mut out = Vec::new();
+        subscription.exchange(&[Answer::Ready(1)], Duration::MAX, 1, &mut out, |_, _, _| {});
+        out
+    };
+    assert!(take().is_empty());
+
+    let (release, released) = mpsc::channel();
+    let stuck = node.hold_up_metadata(released);
+    let background = tokio::spawn(node.background());
+    node.metadata.request();
+    let delay = Some(Duration::from_millis(50));
+    node.publish(name("t"), &[Bytes::from_static(b"m")], delay).await.unwrap();
+    let signalled = tokio::time::timeout(Duration::from_secs(5), client.signalled()).await;
+    release.send(()).unwrap();
+    stuck.join().unwrap();
+    signalled.expect("the message is due");
+    assert!(!take().is_empty());
+    background.abort();
+    subscription.end(&node);
 }

@@ -1,6 +1,7 @@
 //! One task that sleeps until the next deadline of any topic.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -42,8 +43,10 @@ impl Timers {
         loop {
             let now_ns = clock.monotonic_ns();
             while let Some(topic) = self.pop_due(now_ns) {
-                if let Some(topic) = topic.upgrade() {
-                    topic.handle_timer();
+                let Some(topic) = topic.upgrade() else { continue };
+                // A topic that panics is that topic's loss, not that of all the others with a deadline.
+                if catch_unwind(AssertUnwindSafe(|| topic.handle_timer())).is_err() {
+                    tracing::error!(topic = %topic.name, "TOPIC({}): panicked at its deadline", topic.name);
                 }
             }
             let first_ns = self.lock().first_key_value().map(|((due_ns, _), _)| *due_ns);

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nsq::wire::name::TopicName;
 use nsqd_broker::storage::{Event, Position};
@@ -158,7 +158,9 @@ impl TopicHandle {
         }
     }
 
+    /// After a panic under the lock the topic goes on as it stands: to refuse it from then on would lose all its
+    /// messages at the stop.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics while it holds a topic's lock")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

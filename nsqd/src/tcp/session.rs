@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -146,7 +147,7 @@ where
         timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
     };
     session.keep_heartbeat_interval();
-    let end = session.run(&mut executor).await;
+    let end = contained(session.run(&mut executor)).await;
     executor.end();
     match end {
         End::Quiet => {}
@@ -158,6 +159,20 @@ where
         }
     }
     tracing::info!(client = %peer.address, "PROTOCOL(V2): exiting ioloop");
+}
+
+/// Runs a session. Its panic ends here, so that what it has at the node is given up whatever happens.
+async fn contained(session: impl Future<Output = End>) -> End {
+    let mut session = pin!(session);
+    poll_fn(|context| {
+        // After a panic the session is not looked at again, only its place at the node.
+        let polled = catch_unwind(AssertUnwindSafe(|| session.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| {
+            tracing::error!("a session panicked, and its connection is closed");
+            Poll::Ready(End::Quiet)
+        })
+    })
+    .await
 }
 
 async fn read_magic<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<[u8; 4]> {
@@ -431,6 +446,11 @@ mod tests {
 
     fn identify(json: &str) -> Vec<u8> {
         [b"IDENTIFY\n", &(json.len() as u32).to_be_bytes()[..], json.as_bytes()].concat()
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_a_session_and_not_its_task() {
+        assert!(matches!(contained(async { panic!("on purpose") }).await, End::Quiet));
     }
 
     #[tokio::test(start_paused = true)]
