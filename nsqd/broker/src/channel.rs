@@ -556,10 +556,9 @@ impl Channel {
     pub(crate) fn trim(&mut self, log: &mut Log, released: u64, messages_max: u64) {
         let keep = messages_max.max(self.waiting_credit());
         log.skip_to_ordinal(&mut self.cursor, released.saturating_sub(keep));
-        while self.requeued.len() as u64 > keep {
-            if let Some(oldest) = self.requeued.pop_front() {
-                log.release(oldest.batch);
-            }
+        while self.depth(log, released) > keep {
+            let Some(oldest) = self.requeued.pop_front() else { break };
+            log.release(oldest.batch);
         }
     }
 
