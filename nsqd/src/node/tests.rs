@@ -144,7 +144,7 @@ async fn deadlines_do_not_wait_for_the_metadata_to_be_written() {
 
     let (release, released) = mpsc::channel();
     let stuck = node.hold_up_metadata(released);
-    let background = tokio::spawn(node.background());
+    let background = [tokio::spawn(node.run_timers()), tokio::spawn(node.run_metadata())];
     node.metadata.request();
     let delay = Some(Duration::from_millis(50));
     node.publish(name("t"), &[Bytes::from_static(b"m")], delay).await.unwrap();
@@ -153,6 +153,6 @@ async fn deadlines_do_not_wait_for_the_metadata_to_be_written() {
     stuck.join().unwrap();
     signalled.expect("the message is due");
     assert!(!take().is_empty());
-    background.abort();
+    background.iter().for_each(tokio::task::JoinHandle::abort);
     subscription.end(&node);
 }
