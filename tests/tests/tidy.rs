@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the sources of each crate lie, and how the crate is named in paths.
-const CRATES: [(&str, &str); 3] = [("nsqd/broker/src", "nsqd_broker"), ("nsqd/src", "nsqd"), ("src", "nsq")];
+const CRATES: [(&str, &str); 4] = [
+    ("nsqd/broker/src", "nsqd_broker"),
+    ("nsqd/src", "nsqd"),
+    ("nsqlookupd/src", "nsqlookupd"),
+    ("src", "nsq"),
+];
 
 /// Who may name whom. A module may always name itself and what is below it; the longest entry counts.
 /// A crate's root (`lib.rs`, `main.rs`) ties everything together and may name all.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 25] = [
     ("nsq::wire", &[]),
     ("nsq::api", &[]),
     ("nsq::transport", &[]),
@@ -73,6 +78,34 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
         ],
     ),
     ("nsqd::http", &["nsqd::node", "nsqd::metrics", "nsqd::options", "nsq::wire", "nsq::api", "nsq::daemon"]),
+    ("nsqlookupd::registry", &["nsq::wire"]),
+    ("nsqlookupd::options", &["nsqlookupd::registry", "nsq::daemon"]),
+    ("nsqlookupd::directory", &["nsqlookupd::registry", "nsq::daemon"]),
+    ("nsqlookupd::tcp::protocol", &["nsq::wire"]),
+    ("nsqlookupd::tcp", &["nsqlookupd::directory", "nsqlookupd::registry", "nsq::wire", "nsq::daemon"]),
+    (
+        "nsqlookupd::http",
+        &[
+            "nsqlookupd::directory",
+            "nsqlookupd::registry",
+            "nsqlookupd::VERSION",
+            "nsq::wire",
+            "nsq::api",
+            "nsq::daemon",
+        ],
+    ),
+    (
+        "nsqlookupd::daemon",
+        &[
+            "nsqlookupd::directory",
+            "nsqlookupd::http",
+            "nsqlookupd::options",
+            "nsqlookupd::tcp",
+            "nsqlookupd::VERSION",
+            "nsq::wire",
+            "nsq::daemon",
+        ],
+    ),
 ];
 
 /// The crates that the pure core may depend on.
@@ -256,7 +289,7 @@ fn module_of(path: &Path) -> Option<Vec<String>> {
 fn named_paths(module: &[String], text: &str) -> Vec<(usize, Vec<String>)> {
     let mut named = Vec::new();
     let code = without_comments_and_quotes(text);
-    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker"];
+    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker", "nsqlookupd"];
     let mut at = 0;
     while let Some(colons) = code[at..].find("::").map(|found| at + found) {
         at = colons + 2;

@@ -1,0 +1,77 @@
+//! The daemon as a whole: from options to listeners, from a signal to the end of the last connection.
+
+use std::sync::Arc;
+
+use nsq::daemon::clock::Clock;
+use nsq::daemon::host::host_name;
+use nsq::daemon::http as http_server;
+use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
+use nsq::daemon::listener::{ListenError, Listener};
+use nsq::daemon::logging::LogControl;
+use nsq::daemon::signals;
+use nsq::daemon::version::{OWN_VERSION, version_line};
+use nsq::wire::lookup::Answer;
+use tracing::info;
+
+use crate::directory::Directory;
+use crate::options::{Options, PROGRAM};
+use crate::{http, tcp};
+
+/// Why the daemon could not start: the text of its last log line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("failed to instantiate nsqlookupd - {0}")]
+    Listen(#[from] ListenError),
+    /// The system gives no threads or no signals.
+    #[error("failed to instantiate nsqlookupd - {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// If it cannot start.
+pub fn run(options: Options, log: LogControl) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(options, log));
+    // What still hangs on a socket is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(options: Options, log: LogControl) -> Result<(), StartError> {
+    let (termination, hangups) = signals::install()?;
+    info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
+    let tcp_listener = Listener::tcp(&options.tcp_address).await?;
+    let http_listener = Listener::tcp(&options.http_address).await?;
+    let answer = answer(&options, &tcp_listener, &http_listener);
+    let directory = Arc::new(Directory::new(Clock::new(), options.registry_settings()));
+
+    let switch = StopSwitch::new();
+    let app = http::app(Arc::clone(&directory));
+    let servers = [
+        tokio::spawn(tcp::serve(tcp_listener, directory, answer, switch.stopping())),
+        tokio::spawn(http_server::serve("HTTP", http_listener, app, switch.stopping())),
+    ];
+    let signal = until_told_to_stop(termination, hangups, &log, || options.reread_log_level()).await;
+    info!("{signal} received, stopping");
+    switch.stop();
+    for server in servers {
+        // One that panicked has said so; the other still stops in order.
+        let _ = server.await;
+    }
+    Ok(())
+}
+
+/// What every nsqd is told of this daemon.
+fn answer(options: &Options, tcp: &Listener, http: &Listener) -> Answer {
+    let port = |listener: &Listener| listener.port().map_or(0, i64::from);
+    Answer {
+        broadcast_address: options.broadcast_address.clone(),
+        hostname: host_name(),
+        http_port: port(http),
+        tcp_port: port(tcp),
+        version: crate::VERSION.to_owned(),
+    }
+}
