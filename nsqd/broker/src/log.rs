@@ -495,9 +495,9 @@ impl Log {
         }
         self.on_disk -= 1;
         self.writing.remove(&first);
-        if !self.failed.remove(&first) {
-            self.requests.push_back(Request::Drop { first });
-        }
+        // A write that failed may have been done nevertheless.
+        self.failed.remove(&first);
+        self.requests.push_back(Request::Drop { first });
     }
 
     // ---- helpers -------------------------------------------------------------------------------------
