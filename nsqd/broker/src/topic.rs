@@ -323,8 +323,10 @@ impl Topic {
     /// New messages may be seen: lets go what is too much, and lets those who wait know.
     fn after_release(&mut self) {
         let released = self.released();
+        let mut trimmed = false;
         for (key, channel) in &mut self.channels {
             if !self.durable || channel.is_ephemeral() {
+                trimmed = true;
                 channel.trim(&mut self.log, released, self.settings.memory_messages_max);
             }
             if channel.has_line() {
@@ -333,6 +335,9 @@ impl Topic {
                     self.wakes.push_back(ConsumerKey { channel: key as u32, consumer, serial });
                 });
             }
+        }
+        if trimmed {
+            self.retire_last_batch();
         }
         let channels = &self.channels;
         self.log.spill(|| in_flight(channels));
@@ -400,6 +405,7 @@ impl Topic {
         self.by_name.remove(name);
         self.log.set_readers(self.channels.len());
         self.hold_or_release(now);
+        self.retire_last_batch();
         self.request_save(now);
         Some(consumers)
     }
@@ -408,6 +414,7 @@ impl Topic {
     pub fn empty_channel(&mut self, now: Now, name: &ChannelName) -> bool {
         let Some(key) = self.by_name.get(name) else { return false };
         self.channels[*key as usize].empty(&mut self.log, self.backlog);
+        self.retire_last_batch();
         self.request_save(now);
         true
     }
@@ -538,6 +545,8 @@ impl Topic {
         }
         let again = channel.deliver(&mut self.log, released, now, number, bytes_max, &mut sink);
         self.wake_at_ns = self.wake_at_ns.min(channel.next_ns().unwrap_or(u64::MAX));
+        // Nothing of it is held if the consumer wanted none of what it was offered.
+        self.retire_last_batch();
         self.changed(now);
         again
     }
@@ -547,9 +556,7 @@ impl Topic {
         let channel = self.channel_of(consumer).ok_or(AckError::NotInFlight)?;
         let held = channel.finish(consumer.consumer, id, now)?;
         self.log.release(held.batch);
-        if self.log.has_idle_last_batch() && self.is_all_read() {
-            self.log.retire_last_batch();
-        }
+        self.retire_last_batch();
         self.changed(now);
         Ok(())
     }
@@ -582,6 +589,13 @@ impl Topic {
         channel.touch(consumer.consumer, id, timeout, timeout_max, now)?;
         self.wake_at_ns = self.wake_at_ns.min(channel_next(&self.channels, consumer));
         Ok(())
+    }
+
+    /// Lets the newest batch go if everybody has read it and nobody holds it: else it would stay until the next came.
+    fn retire_last_batch(&mut self) {
+        if self.log.has_idle_last_batch() && self.is_all_read() {
+            self.log.retire_last_batch();
+        }
     }
 
     fn is_all_read(&self) -> bool {
