@@ -291,6 +291,8 @@ impl Topic {
             }
         }
         self.after_release();
+        // Delays, and what was finished before its batch went to the disk.
+        self.changed(now);
         Ok(())
     }
 
