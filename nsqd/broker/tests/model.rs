@@ -3,7 +3,7 @@
 mod world;
 
 use proptest::prelude::*;
-use world::{DiskMood, World};
+use world::{DiskMood, MS, Sessions, World};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -59,10 +59,8 @@ fn op() -> impl Strategy<Value = Op> {
 fn apply(world: &mut World, op: Op) {
     let name = |channel: usize| ["a", "b", "c"][channel];
     let consumer_of = |world: &World, n: usize| {
-        let mut ids: Vec<usize> = world.consumers.keys().copied().collect();
-        ids.sort();
-        let count = ids.len().max(1);
-        ids.get(n % count).copied().unwrap_or(usize::MAX)
+        let count = world.consumers.len().max(1);
+        world.consumers.keys().nth(n % count).copied().unwrap_or(usize::MAX)
     };
     match op {
         Op::Publish { count, body_bytes, delay_ms } => world.publish(count, body_bytes, delay_ms),
@@ -75,15 +73,17 @@ fn apply(world: &mut World, op: Op) {
         Op::FinishAll { consumer } => world.finish_all(consumer_of(world, consumer)),
         Op::Requeue { consumer, n, delay_ms } => world.requeue(consumer_of(world, consumer), n, delay_ms),
         Op::Touch { consumer, n } => world.touch(consumer_of(world, consumer), n),
-        Op::Advance { ms } => world.advance(ms),
+        Op::Advance { ms } => world.advance(ms * MS),
         Op::CreateChannel { channel } => world.create_channel(name(channel)),
         Op::DeleteChannel { channel } => world.delete_channel(name(channel)),
         Op::PauseTopic { paused } => world.pause_topic(paused),
         Op::PauseChannel { channel, paused } => world.pause_channel(name(channel), paused),
         Op::EmptyTopic => world.empty_topic(),
         Op::EmptyChannel { channel } => world.empty_channel(name(channel)),
-        Op::Disk { count } => world.disk(count),
-        Op::DiskMood { works } => world.mood = if works { DiskMood::Works } else { DiskMood::Refuses },
+        Op::Disk { count } => world.use_disk(count),
+        Op::DiskMood { works } => {
+            world.disk.mood = if works { DiskMood::Works } else { DiskMood::Refuses };
+        }
         Op::Restart => world.restart(),
     }
 }
@@ -96,8 +96,7 @@ proptest! {
         memory in prop_oneof![Just(0_u64), Just(10), Just(100), Just(10_000)],
         ops in proptest::collection::vec(op(), 1..120),
     ) {
-        let mut world = World::new(memory);
-        world.topic.request_save(world.now());
+        let mut world = World::new(World::settings(memory), Sessions::AtOnce);
         for op in ops {
             apply(&mut world, op);
         }
