@@ -45,10 +45,10 @@ step_docs() {
 # What NSQ means must build without a runtime, a disk or a web server; its tests run with all the others.
 step_core() {
     local unwanted
-    unwanted=$(cargo tree --locked --package nsq --package nsqd-broker --edges normal --prefix none |
+    unwanted=$(cargo tree --locked --package nsq --package nsqd-broker --no-default-features --edges normal --prefix none |
         grep --extended-regexp '^(tokio|mio|sled|axum|hyper) ' | sort --unique || true)
     [ -z "$unwanted" ] || fail "the pure core depends on: $unwanted"
-    cargo check --locked --package nsq --package nsqd-broker --lib
+    cargo check --locked --package nsq --package nsqd-broker --no-default-features --lib
 }
 
 # One build of everything in the dev profile: the daemons that the tests start are among it.

@@ -1,9 +1,12 @@
 //! The library every part of this NSQ shares, and what a Rust user of NSQ imports.
 //!
-//! [`wire`] and [`api`] are pure: they know bytes and JSON, and neither socket nor clock. What a server
-//! process needs beyond them (options, logging, HTTP conventions) is `daemon`, behind the feature of that name.
+//! [`wire`] and [`api`] are pure: they know bytes and JSON, and neither socket nor clock. Whoever publishes and
+//! consumes wants `client`, behind the feature of that name, which is on by default. What a server process needs
+//! (options, logging, HTTP conventions) is `daemon`, behind the feature of that name.
 
 pub mod api;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 pub mod wire;

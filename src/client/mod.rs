@@ -1,0 +1,38 @@
+//! A client of NSQ: [`Producer`] and [`Consumer`], [`LookupClient`] and [`HttpClient`].
+//!
+//! Built on tokio: each producer and consumer is a handle to tasks of its own, which keep the connections, answer
+//! heartbeats and connect again when they must. What is decided rather than done (whom to connect to, after which
+//! pause, how ready counts are spread) is in pure parts beside them. The protocol itself is [`wire`](crate::wire)'s,
+//! the JSON of HTTP answers [`api`](crate::api)'s; nothing here knows how a daemon works inside.
+//!
+//! NSQ delivers at least once, and so do these: nothing is lost without the caller being told, but a message may come
+//! twice, when a connection is lost at the wrong moment or a message takes longer than its timeout.
+//!
+//! TLS and compression are not spoken here. What happens is logged through `tracing`.
+
+mod backoff;
+mod connection;
+mod consumer;
+mod error;
+mod http;
+mod lookup;
+mod producer;
+
+pub use self::backoff::Backoff;
+pub use self::connection::{ConnectionOptions, Secret, USER_AGENT};
+pub use self::consumer::{AttemptsLimit, Closer, Consumer, ConsumerOptions, Message};
+pub use self::error::{ConnectionError, ServerError};
+pub use self::http::{Action, HttpClient, HttpError};
+pub use self::lookup::{LookupClient, Node, Whereabouts};
+pub use self::producer::{Confirmation, Producer, ProducerOptions, PublishError};
+
+/// Options that make no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// There is neither an nsqd to connect to nor an nsqlookupd to ask.
+    #[error("no address of an nsqd or nsqlookupd is given")]
+    NoAddress,
+    /// `max_in_flight` is 0: nothing could ever be sent or received.
+    #[error("max_in_flight is 0")]
+    NothingInFlight,
+}
