@@ -80,8 +80,13 @@ impl Store {
             damaged_databases: AtomicU64::new(0),
         });
         shared.note_damage(log.damage());
-        let mut worker =
-            Worker { log, deliver: Box::new(deliver), shared: shared.clone(), unfinished: Vec::new() };
+        let mut worker = Worker {
+            log,
+            deliver: Box::new(deliver),
+            shared: shared.clone(),
+            unfinished: Vec::new(),
+            abandoned: None,
+        };
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || worker.run())?;
         Ok(Self { handle: Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) }) })
     }
@@ -178,6 +183,8 @@ struct Worker {
     shared: Arc<Shared>,
     /// What failed and is not answered: states, removals, deletions. Carried out before what comes next.
     unfinished: Vec<(TopicNumber, Request)>,
+    /// Why batches failed that nobody asks for again, as the queue is closed.
+    abandoned: Option<LogError>,
 }
 
 impl Worker {
@@ -192,7 +199,7 @@ impl Worker {
         if !self.unfinished.is_empty() {
             outcome = self.carry_out(Vec::new());
         }
-        outcome
+        self.abandoned.take().map_or(outcome, Err)
     }
 
     fn carry_out(&mut self, new: Vec<(TopicNumber, Request)>) -> Result<(), LogError> {
@@ -214,10 +221,19 @@ impl Worker {
         self.shared.note_damage(self.log.damage());
         // Room is made before the topics are told, so that those who are told find it.
         self.shared.queue.group_done();
+        let is_last_chance = self.shared.queue.is_closed();
+        let mut failed = false;
         for (topic, events) in ended.events {
+            failed |= events.iter().any(|event| matches!(event, Event::AppendFailed { .. }));
             self.deliver(topic, events);
         }
-        ended.result
+        match ended.result {
+            Err(error) if failed && is_last_chance => {
+                self.abandoned.get_or_insert(error);
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn read_all(&mut self, reads: Vec<(TopicNumber, Position)>) {

@@ -342,3 +342,21 @@ fn reads_without_end_do_not_keep_a_batch_from_being_written() {
     events.recv().unwrap();
     store.stop().unwrap();
 }
+
+#[test]
+fn a_stop_tells_of_a_batch_that_was_not_written_whatever_came_after_it() {
+    let mut appends = 0;
+    let log = FaultyLog::new(MemoryLog::default(), move |_, call| {
+        appends += u32::from(call == Call::Append);
+        call == Call::Append && appends == 2
+    });
+    let held = held(log, StoreOptions { group_bytes_max: 1, ..StoreOptions::default() });
+    held.store.submit(TWO, append(0));
+    held.reached.recv().unwrap();
+    held.store.submit(ONE, append(1));
+    held.store.submit(ONE, append(2));
+    held.store.handle.shared.queue.close();
+    let (store, events) = held.release();
+    assert!(store.stop().is_err());
+    assert_eq!(answers(&events, ONE), [failed(1), appended(2)]);
+}
