@@ -76,19 +76,19 @@ impl Writer {
     pub(super) async fn run(&self, body: impl Fn() -> Metadata) {
         loop {
             self.requested.notified().await;
-            let metadata = body();
-            let written = tokio::task::block_in_place(|| self.write(&metadata));
+            let written = tokio::task::block_in_place(|| self.write(&body));
             if let Err(error) = written {
                 tracing::error!("{error}");
             }
         }
     }
 
-    /// Writes the file now; it is on the disk when this returns.
-    pub(super) fn write(&self, metadata: &Metadata) -> Result<(), MetadataError> {
+    /// Writes the file now; it is on the disk when this returns. What is written last is the newest `body`.
+    pub(super) fn write(&self, body: impl FnOnce() -> Metadata) -> Result<(), MetadataError> {
         let _writing = self.writing.lock().expect(NO_PANIC);
+        let metadata = body();
         tracing::info!("NSQ: persisting topic/channel metadata to {}", self.path.display());
-        self.replace(&to_go_json(metadata)).map_err(|error| MetadataError::Write(self.path.clone(), error))
+        self.replace(&to_go_json(&metadata)).map_err(|error| MetadataError::Write(self.path.clone(), error))
     }
 
     fn replace(&self, body: &[u8]) -> io::Result<()> {
@@ -119,7 +119,7 @@ impl Node {
     }
 
     pub(super) fn write_metadata(&self) -> Result<(), AdminError> {
-        self.metadata.write(&self.metadata_body()).map_err(|error| {
+        self.metadata.write(|| self.metadata_body()).map_err(|error| {
             tracing::error!("{error}");
             AdminError::Internal(error.to_string())
         })

@@ -156,7 +156,7 @@ impl Node {
             node.restore(topic.number, &topic.image, &topic.batches);
         }
         node.apply_metadata(&metadata);
-        node.metadata.write(&node.metadata_body())?;
+        node.metadata.write(|| node.metadata_body())?;
         Ok(node)
     }
 
@@ -183,7 +183,7 @@ impl Node {
     /// Writes down everything that is to outlive the process. Blocks until it is on the disk.
     pub fn stop(&self) -> Result<(), StartError> {
         // The messages are kept even where this cannot be written.
-        let metadata_written = self.metadata.write(&self.metadata_body());
+        let metadata_written = self.metadata.write(|| self.metadata_body());
         let topics: Vec<_> = self.read_topics().by_name.values().cloned().collect();
         for topic in topics {
             tracing::info!(topic = %topic.name, "TOPIC({}): closing", topic.name);
@@ -295,7 +295,7 @@ impl Node {
     /// Forgets a topic, its channels and all messages, and ends the sessions of its consumers.
     pub fn delete_topic(&self, topic: &str) -> Result<(), AdminError> {
         let handle = self.topic(topic)?;
-        self.remove_topic(&handle);
+        self.remove_topic(&handle, |_| true);
         Ok(())
     }
 
@@ -386,8 +386,8 @@ impl Node {
         handle
     }
 
-    fn remove_topic(&self, handle: &Arc<TopicHandle>) {
-        let Some(clients) = handle.delete() else { return };
+    fn remove_topic(&self, handle: &Arc<TopicHandle>, only_if: impl FnOnce(&Topic) -> bool) {
+        let Some(clients) = handle.delete(only_if) else { return };
         let mut topics = self.topics.write().expect(NO_PANIC);
         topics.by_name.remove(&handle.name);
         topics.by_number.remove(&handle.number);
@@ -405,7 +405,8 @@ impl Node {
     /// An ephemeral topic goes with its last channel.
     fn channel_deleted(&self, handle: &Arc<TopicHandle>, was_last: bool) {
         if was_last && handle.name.is_ephemeral() {
-            self.remove_topic(handle);
+            // Somebody may have made a channel meanwhile.
+            self.remove_topic(handle, |topic| topic.channels().next().is_none());
         } else {
             self.topology_changed();
         }

@@ -156,3 +156,43 @@ async fn deadlines_do_not_wait_for_the_metadata_to_be_written() {
     background.iter().for_each(tokio::task::JoinHandle::abort);
     subscription.end(&node);
 }
+
+#[tokio::test]
+async fn an_ephemeral_topic_that_has_a_new_channel_meanwhile_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::in_memory(directory.path());
+    node.create_topic(name("t#ephemeral"));
+    let handle = node.topic("t#ephemeral").unwrap();
+    node.create_channel("t#ephemeral", ChannelName::parse("c").unwrap()).unwrap();
+    // Somebody saw the last channel go just before that one was made.
+    node.channel_deleted(&handle, true);
+    assert!(node.topic("t#ephemeral").is_ok());
+    node.delete_channel("t#ephemeral", "c").unwrap();
+    assert!(node.topic("t#ephemeral").is_err());
+}
+
+#[tokio::test]
+async fn the_metadata_that_is_written_last_is_the_newest() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::in_memory(directory.path());
+    node.create_topic(name("t"));
+    let (release, released) = mpsc::channel();
+    let stuck = node.hold_up_metadata(released);
+    let writer = Arc::clone(&node);
+    let (begun_sender, begun) = mpsc::channel();
+    let writing = std::thread::spawn(move || {
+        begun_sender.send(()).unwrap();
+        writer.write_metadata()
+    });
+    begun.recv().unwrap();
+    // It has time to look at the topics too early, if it does.
+    for _ in 0..1_000 {
+        std::thread::yield_now();
+    }
+    node.on_topic("t", |locked| locked.topic.pause(locked.now, true)).unwrap();
+    release.send(()).unwrap();
+    stuck.join().unwrap();
+    writing.join().unwrap().unwrap();
+    let written = std::fs::read_to_string(directory.path().join("nsqd.dat")).unwrap();
+    assert!(written.contains(r#""paused":true"#), "{written}");
+}

@@ -123,10 +123,10 @@ impl TopicHandle {
     }
 
     /// Takes the topic out of use for good. Returns the clients that were subscribed; `None` if somebody
-    /// else did it before.
-    pub(crate) fn delete(&self) -> Option<Vec<Arc<Client>>> {
+    /// else did it before, or if `only_if` is against it.
+    pub(crate) fn delete(&self, only_if: impl FnOnce(&Topic) -> bool) -> Option<Vec<Arc<Client>>> {
         let mut state = self.lock();
-        if state.deleted {
+        if state.deleted || !only_if(&state.topic) {
             return None;
         }
         state.deleted = true;
