@@ -207,9 +207,8 @@ impl<'c> Executor<'c> {
 
     fn exchange(&mut self, bytes_max: usize, out: &mut Outbox) {
         let answers = std::mem::take(&mut self.answers);
-        self.woken = false;
         let Some(subscription) = &self.subscription else {
-            self.wants_messages = false;
+            (self.wants_messages, self.woken) = (false, false);
             return;
         };
         let timeout_max = self.context.terms.limits.msg_timeout_max;
@@ -222,6 +221,8 @@ impl<'c> Executor<'c> {
             });
         out.answered(answered);
         self.wants_messages = again || bytes_max == 0;
+        // Who is to ask again is counted on like one that was woken.
+        self.woken = again;
         // The buffer is used again for the next answers.
         self.answers = answers;
         self.answers.clear();

@@ -473,6 +473,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_one_consumer_has_no_room_for_goes_to_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::in_memory(directory.path());
+        let (mut first, mut second) = (connect(&node), connect(&node));
+        for client in [&mut first, &mut second] {
+            client.write_all(b"  V2SUB t c\nRDY 100\n").await.unwrap();
+            client.read_exact(&mut [0; 10]).await.unwrap();
+            // Time passes only when the session waits.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let bodies = vec![Bytes::from(vec![b'm'; 2_000]); 90];
+        node.publish(TopicName::parse("t").unwrap(), &bodies, None).await.unwrap();
+        // The second does not read: it has what fits into its outbox.
+        let frame_bytes = 34 + 2_000;
+        let others = (OUTBOX_BYTES_MAX + 2 * 4 * 1024) / frame_bytes + 2;
+        let mut messages = vec![0; (90 - others) * frame_bytes];
+        let read = tokio::time::timeout(Duration::from_secs(10), first.read_exact(&mut messages));
+        read.await.expect("the first gets the rest").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_publishes_and_does_not_read_is_not_listened_to() {
         let directory = tempfile::tempdir().unwrap();
         let node = Node::in_memory(directory.path());
