@@ -172,7 +172,8 @@ pub fn new_directory() -> TempDir {
     TempDir::with_prefix("nsqd-").expect("the temporary directory is writable")
 }
 
-fn listening_address(process: &Process, listener: &str) -> SocketAddr {
+/// Where the program says that it listens.
+pub(crate) fn listening_address(process: &Process, listener: &str) -> SocketAddr {
     let marker = format!(" {listener}: listening on ");
     let line = process.wait_for_log(&marker, |line| line.contains(&marker));
     let address = line.split(&marker).nth(1).expect("the line was chosen by its marker");

@@ -107,6 +107,32 @@ pub fn numbers_in_the_file_are_truth_values() -> bool {
     !is_original()
 }
 
+/// nsqlookupd's lists come in the order of names; the original's in any.
+pub fn lists_are_sorted() -> bool {
+    !is_original()
+}
+
+/// A body size of IDENTIFY that is negative crashes the original nsqlookupd, and one that is huge makes it reserve
+/// so much memory; here both are errors.
+pub fn registration_sizes_are_bounded() -> bool {
+    !is_original()
+}
+
+/// nsqlookupd refuses a line that has no end; the original reads on for ever.
+pub fn registration_lines_are_bounded() -> bool {
+    !is_original()
+}
+
+/// `/topic/tombstone?topic=*` hides a node from all its topics; in the original from an arbitrary one of them.
+pub fn all_topics_are_tombstoned_at_once() -> bool {
+    !is_original()
+}
+
+/// Profiles in Go's format are the original's alone.
+pub fn has_go_profiles() -> bool {
+    is_original()
+}
+
 /// `--max-body-size` holds for `/mpub` whatever way the body comes; the original does not count chunks.
 pub fn chunked_batches_are_bounded() -> bool {
     !is_original()

@@ -2,17 +2,19 @@
 //!
 //! Nothing here uses the code that is judged: the harness knows the wire and HTTP by itself, so a mistake
 //! of ours cannot hide by being made twice. The daemon is the built program next to the test executable, or
-//! the one that `NSQD` names; where the original differs on purpose is listed in [`differences`].
+//! the one that `NSQD` (`NSQLOOKUPD`) names; where the original differs on purpose is listed in [`differences`].
 
 pub mod daemon;
 pub mod differences;
 pub mod http;
+pub mod lookupd;
 pub mod process;
 pub mod raw;
 pub mod stats;
 pub mod table;
 
 pub use daemon::{Daemon, shared};
+pub use lookupd::Lookupd;
 pub use raw::{Client, Message};
 pub use table::each;
 

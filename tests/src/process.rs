@@ -13,18 +13,18 @@ pub use rustix::process::Signal;
 
 use crate::PATIENCE;
 
-/// The daemon's program: what `NSQD` names, else the one built beside the running test.
+/// A daemon's program: what `NSQD` or `NSQLOOKUPD` names, else the one built beside the running test.
 ///
 /// # Panics
 /// When there is none, with the command that builds it.
-pub fn nsqd_program() -> PathBuf {
-    if let Some(named) = std::env::var_os("NSQD") {
+pub fn program(name: &str) -> PathBuf {
+    if let Some(named) = std::env::var_os(name.to_uppercase()) {
         return PathBuf::from(named);
     }
     let test = std::env::current_exe().expect("a running test has a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("tests run from target/<profile>/deps");
-    let built = profile.join("nsqd");
-    assert!(built.is_file(), "{} is missing: run `cargo build --package nsqd` first", built.display());
+    let built = profile.join(name);
+    assert!(built.is_file(), "{} is missing: run `cargo build --package {name}` first", built.display());
     built
 }
 
@@ -47,12 +47,20 @@ pub struct Ended {
 }
 
 impl Process {
-    /// Starts the program.
+    /// Starts nsqd.
     ///
     /// # Panics
     /// When it cannot be started.
     pub fn start<A: AsRef<OsStr>>(arguments: &[A]) -> Self {
-        let mut command = Command::new(nsqd_program());
+        Self::start_program("nsqd", arguments)
+    }
+
+    /// Starts the daemon of that name.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_program<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Self {
+        let mut command = Command::new(program(name));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("stderr is piped");

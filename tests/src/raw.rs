@@ -250,15 +250,20 @@ impl Client {
         self.publish("barrier", b"x");
     }
 
-    /// The next bytes, without looking for frames.
+    /// The next bytes must be these; frames are not looked for.
     pub fn expect_bytes(&mut self, expected: &[u8]) {
+        let got = self.next_bytes(expected.len());
+        assert_eq!(got.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    }
+
+    /// The next bytes, fewer only if no more come; frames are not looked for.
+    pub fn next_bytes(&mut self, length: usize) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
-        while self.received.len() < expected.len() {
+        while self.received.len() < length {
             let Arrival::Bytes = self.receive(deadline) else { break };
         }
-        let length = expected.len().min(self.received.len());
-        let got: Vec<u8> = self.received.drain(..length).collect();
-        assert_eq!(got.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        let length = length.min(self.received.len());
+        self.received.drain(..length).collect()
     }
 
     fn take_frame(&mut self) -> Option<Frame> {
