@@ -1,7 +1,7 @@
 //! The TCP server: the protocol V1, in which nsqd registers (spec nsqlookupd.md, §5).
 //!
-//! - [`protocol`]: what the bytes of a connection ask for; pure.
-//! - [`session`]: one connection, one task: the only part that touches sockets and time.
+//! - `protocol`: what the bytes of a connection ask for; pure.
+//! - `session`: one connection, one task: the only part that touches sockets and time.
 
 mod protocol;
 mod session;
