@@ -243,16 +243,19 @@ impl Driver {
     fn handle_refused(&mut self, error: ServerError) {
         tracing::warn!("nsqd refused a message: {error}");
         let refused = self.unconfirmed.pop_front();
-        if error.is_servers_trouble() {
-            self.rotation.handle_lost(Duration::ZERO, fastrand::f64());
-            let again = self.retried(refused, || PublishError::Refused(error.clone()));
-            self.send_first(again);
-        } else if let Some(refused) = refused {
-            refused.end(Err(PublishError::Refused(error)));
-        } else {
-            // It answers nothing that was said, so it is about the connection.
+        // An error that answers nothing that was said is about the connection.
+        if error.is_servers_trouble() || refused.is_none() {
             self.rotation.handle_lost(Duration::ZERO, fastrand::f64());
         }
+        let again = if error.is_servers_trouble() {
+            self.retried(refused, || PublishError::Refused(error.clone()))
+        } else {
+            if let Some(refused) = refused {
+                refused.end(Err(PublishError::Refused(error)));
+            }
+            VecDeque::new()
+        };
+        self.send_first(again);
     }
 
     fn handle_lost(&mut self, error: ConnectionError, stood: Duration) {
