@@ -42,7 +42,8 @@ pub struct ConsumerOptions {
     pub lookup_interval: Duration,
     /// How long an nsqlookupd may take to answer.
     pub lookup_timeout: Duration,
-    /// How many messages may be in flight in all; also how many wait here to be received.
+    /// How many messages may be in flight in all, over all connections. More come only when nsqd takes unusually long
+    /// to read that it is to send less.
     pub max_in_flight: u32,
     /// How long a message may be in flight before nsqd gives it to somebody else, in whole milliseconds of at least
     /// 1 s; `None`: as nsqd says.
@@ -85,6 +86,9 @@ impl Default for ConsumerOptions {
         }
     }
 }
+
+/// How many messages beyond `max_in_flight` may wait to be received. Any more are put back.
+const OVERSHOOT_MAX: usize = 100;
 
 /// From how many attempts on a message is not received any more but given to a function of the user's, which decides
 /// what becomes of it. It is never finished by itself: a function that only drops it lets it come again.
@@ -175,7 +179,8 @@ impl Consumer {
         if options.max_in_flight == 0 {
             return Err(OptionsError::NothingInFlight);
         }
-        let capacity = usize::try_from(options.max_in_flight).unwrap_or(usize::MAX);
+        let capacity =
+            usize::try_from(options.max_in_flight).unwrap_or(usize::MAX).saturating_add(OVERSHOOT_MAX);
         let (deliver, messages) = mpsc::channel(capacity.min(Semaphore::MAX_PERMITS));
         let (close, closing) = watch::channel(false);
         let (connected, connections) = watch::channel(0);

@@ -76,6 +76,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::client::consumer::ready::READ_TIME;
 
     #[test]
     fn after_a_failure_one_link_tests_with_one_message() {
@@ -84,10 +85,13 @@ mod tests {
         let mut flow = Flow::new(10, backoff);
         flow.join(0, 2500, start);
         flow.join(1, 2500, start);
+        flow.handle_timeout(start + READ_TIME);
+        assert_eq!((flow.ready(0), flow.ready(1)), (5, 5));
         flow.handle_delivered(0);
         flow.handle_settled(0, Verdict::Failure, start);
         assert_eq!((flow.ready(0), flow.ready(1)), (0, 0));
         let later = start + Duration::from_secs(1);
+        flow.handle_timeout(start + 2 * READ_TIME);
         assert_eq!(flow.poll_timeout(), Some(later));
         flow.handle_timeout(later);
         assert_eq!((flow.ready(0), flow.ready(1)), (1, 0));

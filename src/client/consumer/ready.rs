@@ -4,9 +4,9 @@
 //! count. Where there are more connections than the limit, ready counts of 1 go round: whoever has one and gets no
 //! message gives it up soon ([`IDLE_TURN`]), whoever is busy after a while ([`BUSY_TURN`]), so that no nsqd starves.
 //!
-//! What a connection has in flight beyond its share, because the share became smaller, is taken from what the others
-//! may have until it is settled: in sum `max(ready, in flight)` never grows beyond the limit. (What nsqd sends before
-//! it reads of a smaller ready count comes on top.)
+//! What a connection may have in flight beyond its share, because the share became smaller, is kept back from the
+//! others: messages until they are settled, and a ready count that was lowered until nsqd must have read of that
+//! ([`READ_TIME`]), for nsqd does not confirm it. So no change lets more be in flight than the limit.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ pub(super) const IDLE_TURN: Duration = Duration::from_millis(100);
 
 /// How long a connection that gets messages keeps a ready count that others wait for.
 pub(super) const BUSY_TURN: Duration = Duration::from_secs(2);
+
+/// How long after a ready count was lowered nsqd may still act on the one before.
+pub(super) const READ_TIME: Duration = Duration::from_millis(50);
 
 /// A connection, as its consumer counts them.
 pub(super) type Key = u64;
@@ -27,12 +30,13 @@ pub(super) struct Distribution {
     members: BTreeMap<Key, Member>,
     /// All members; those at the front, as many as the limit allows, have their turn.
     order: VecDeque<Key>,
-    /// Whether somebody has more in flight than its share.
+    /// Whether somebody may have more in flight than its share.
     is_exceeded: bool,
     /// Whether a ready count may have changed that nobody was told of.
     is_changed: bool,
-    /// When the first turn ends, or, where it was prolonged, would have ended.
-    next_end: Option<Instant>,
+    /// When the first turn ends or the first lowered ready count is read. Never late, but it may be early, where a
+    /// turn was prolonged.
+    next_timeout: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -41,6 +45,8 @@ struct Member {
     ready_max: u32,
     in_flight: u32,
     ready: u32,
+    /// A larger ready count, that nsqd may still act on until then.
+    lowered: Option<(u32, Instant)>,
     /// The ready count that was given out last.
     told: u32,
     /// When its turn began: set exactly while it has a ready count that others wait for.
@@ -53,6 +59,17 @@ impl Member {
     fn turn_end(&self) -> Option<Instant> {
         self.turn.map(|began| began + if self.is_busy { BUSY_TURN } else { IDLE_TURN })
     }
+
+    /// When its turn ends or its lowered ready count is read.
+    fn timeout(&self) -> Option<Instant> {
+        [self.turn_end(), self.lowered.map(|(_, until)| until)].into_iter().flatten().min()
+    }
+
+    /// How many messages it may have in flight, whatever is decided now.
+    fn claim(&self) -> u32 {
+        let lowered = self.lowered.map_or(0, |(count, _)| count);
+        self.in_flight.max(self.ready).max(lowered)
+    }
 }
 
 impl Distribution {
@@ -63,13 +80,14 @@ impl Distribution {
             order: VecDeque::new(),
             is_exceeded: false,
             is_changed: false,
-            next_end: None,
+            next_timeout: None,
         }
     }
 
     /// A connection was made; nsqd allows it a ready count of at most `ready_max`.
     pub(super) fn join(&mut self, key: Key, ready_max: u32, now: Instant) {
-        let member = Member { ready_max, in_flight: 0, ready: 0, told: 0, turn: None, is_busy: false };
+        let member =
+            Member { ready_max, in_flight: 0, ready: 0, lowered: None, told: 0, turn: None, is_busy: false };
         if self.members.insert(key, member).is_none() {
             self.order.push_back(key);
         }
@@ -109,9 +127,9 @@ impl Distribution {
         }
     }
 
-    /// Ends the turns that have lasted long enough.
+    /// Ends the turns that have lasted long enough, and the wait for nsqd to read of lowered ready counts.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.next_end.is_none_or(|end| end > now) {
+        if self.next_timeout.is_none_or(|timeout| timeout > now) {
             return;
         }
         let has_ended = |key: &Key| {
@@ -130,7 +148,7 @@ impl Distribution {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.next_end
+        self.next_timeout
     }
 
     /// A connection whose ready count has changed since this was asked last.
@@ -162,20 +180,26 @@ impl Distribution {
 
     fn balance(&mut self, now: Instant) {
         let (turns, is_crowded) = (self.turns(), self.is_crowded());
+        let shares: Vec<u32> = (0..self.order.len()).map(|place| share(self.limit, turns, place)).collect();
         let mut exceeding = 0;
-        for (place, key) in self.order.iter().enumerate() {
+        for (key, share) in self.order.iter().zip(&shares) {
             let Some(member) = self.members.get_mut(key) else { continue };
-            member.ready = share(self.limit, turns, place).min(member.ready_max);
-            exceeding += member.in_flight.saturating_sub(member.ready);
+            member.lowered = member.lowered.filter(|(_, until)| *until > now);
+            exceeding += member.claim().saturating_sub(*share);
         }
         self.is_exceeded = exceeding > 0;
-        // Who came last gives up first.
-        for key in self.order.iter().rev() {
+        // Who came last waits first.
+        for (key, share) in self.order.iter().zip(&shares).rev() {
             let Some(member) = self.members.get_mut(key) else { continue };
-            let given_up = member.ready.saturating_sub(member.in_flight).min(exceeding);
-            member.ready -= given_up;
-            exceeding -= given_up;
-            if !is_crowded || member.ready == 0 {
+            let claim = member.claim();
+            let kept_back = share.saturating_sub(claim).min(exceeding);
+            exceeding -= kept_back;
+            let ready = (share - kept_back).min(member.ready_max);
+            if ready < member.ready {
+                member.lowered = Some((claim, now + READ_TIME));
+            }
+            member.ready = ready;
+            if !is_crowded || ready == 0 {
                 member.turn = None;
             } else if member.turn.is_none() {
                 member.turn = Some(now);
@@ -183,7 +207,7 @@ impl Distribution {
             }
         }
         self.is_changed = true;
-        self.next_end = self.members.values().filter_map(Member::turn_end).min();
+        self.next_timeout = self.members.values().filter_map(Member::timeout).min();
     }
 }
 
@@ -208,8 +232,10 @@ mod tests {
     fn with(limit: u32, members: u64, now: Instant) -> Distribution {
         let mut distribution = Distribution::new(limit);
         for key in 0..members {
-            distribution.join(key, 2500, now);
+            // Long enough ago that all counts are read.
+            distribution.join(key, 2500, now - READ_TIME);
         }
+        distribution.handle_timeout(now);
         distribution
     }
 
@@ -242,12 +268,17 @@ mod tests {
     fn only_changes_are_given_out() {
         let now = Instant::now();
         let mut distribution = with(4, 1, now);
-        assert_eq!(distribution.poll_changed(), Some(0));
-        assert_eq!(distribution.poll_changed(), None);
+        let changed = |distribution: &mut Distribution| {
+            std::iter::from_fn(|| distribution.poll_changed()).collect::<Vec<_>>()
+        };
+        assert_eq!(changed(&mut distribution), [0]);
+        assert_eq!(changed(&mut distribution), [0; 0]);
         distribution.join(1, 2500, now);
-        assert_eq!((distribution.poll_changed(), distribution.poll_changed()), (Some(0), Some(1)));
-        distribution.leave(1, now);
-        assert_eq!((distribution.poll_changed(), distribution.poll_changed()), (Some(0), None));
+        assert_eq!(changed(&mut distribution), [0]);
+        distribution.handle_timeout(now + READ_TIME);
+        assert_eq!(changed(&mut distribution), [1]);
+        distribution.leave(1, now + READ_TIME);
+        assert_eq!(changed(&mut distribution), [0]);
     }
 
     #[test]
@@ -258,11 +289,24 @@ mod tests {
             distribution.handle_delivered(0);
         }
         distribution.join(1, 2500, now);
+        distribution.handle_timeout(now + READ_TIME);
         assert_eq!(counts(&distribution), [2, 0]);
-        distribution.handle_settled(0, now);
-        assert_eq!(counts(&distribution), [2, 1]);
-        distribution.handle_settled(0, now);
+        for newcomer in [1, 2] {
+            distribution.handle_settled(0, now + READ_TIME);
+            assert_eq!(counts(&distribution), [2, newcomer]);
+        }
+    }
+
+    #[test]
+    fn a_newcomer_waits_until_a_lowered_ready_count_is_read() {
+        let now = Instant::now();
+        let mut distribution = with(4, 1, now);
+        distribution.join(1, 2500, now);
+        assert_eq!(counts(&distribution), [2, 0]);
+        assert_eq!(distribution.poll_timeout(), Some(now + READ_TIME));
+        distribution.handle_timeout(now + READ_TIME);
         assert_eq!(counts(&distribution), [2, 2]);
+        assert_eq!(distribution.poll_timeout(), None);
     }
 
     #[test]
@@ -270,16 +314,21 @@ mod tests {
         let start = Instant::now();
         let mut distribution = with(1, 2, start);
         assert_eq!(counts(&distribution), [1, 0]);
-        assert_eq!(distribution.poll_timeout(), Some(start + IDLE_TURN));
-        let idle = start + IDLE_TURN;
-        distribution.handle_timeout(idle);
+        let end = start - READ_TIME + IDLE_TURN;
+        assert_eq!(distribution.poll_timeout(), Some(end));
+        distribution.handle_timeout(end);
+        assert_eq!(counts(&distribution), [0, 0]);
+        let second = end + READ_TIME;
+        distribution.handle_timeout(second);
         assert_eq!(counts(&distribution), [0, 1]);
         distribution.handle_delivered(1);
-        distribution.handle_settled(1, idle);
-        distribution.handle_timeout(idle + IDLE_TURN);
+        distribution.handle_settled(1, second);
+        distribution.handle_timeout(second + IDLE_TURN);
         assert_eq!(counts(&distribution), [0, 1]);
-        assert_eq!(distribution.poll_timeout(), Some(idle + BUSY_TURN));
-        distribution.handle_timeout(idle + BUSY_TURN);
+        assert_eq!(distribution.poll_timeout(), Some(second + BUSY_TURN));
+        for now in [second + BUSY_TURN, second + BUSY_TURN + READ_TIME] {
+            distribution.handle_timeout(now);
+        }
         assert_eq!(counts(&distribution), [1, 0]);
     }
 
@@ -288,21 +337,26 @@ mod tests {
         let start = Instant::now();
         let mut distribution = with(1, 2, start);
         distribution.handle_delivered(0);
-        let over = start + BUSY_TURN;
-        distribution.handle_timeout(over);
-        assert_eq!(counts(&distribution), [0, 0]);
+        for now in [start + BUSY_TURN, start + BUSY_TURN + READ_TIME] {
+            distribution.handle_timeout(now);
+            assert_eq!(counts(&distribution), [0, 0]);
+        }
         assert_eq!(distribution.poll_timeout(), None, "nobody's time runs");
-        distribution.handle_settled(0, over + BUSY_TURN);
+        let settled = start + 2 * BUSY_TURN;
+        distribution.handle_settled(0, settled);
         assert_eq!(counts(&distribution), [0, 1]);
-        assert_eq!(distribution.poll_timeout(), Some(over + BUSY_TURN + IDLE_TURN));
+        assert_eq!(distribution.poll_timeout(), Some(settled + IDLE_TURN));
     }
 
     #[test]
     fn a_smaller_limit_and_back_is_the_same_as_before() {
-        let now = Instant::now();
-        let mut distribution = with(5, 2, now);
-        for (limit, expected) in [(0, [0, 0]), (1, [1, 0]), (5, [3, 2])] {
+        let mut now = Instant::now();
+        let mut distribution = with(5, 1, now);
+        distribution.join(1, 2500, now);
+        for (limit, expected) in [(5, [3, 2]), (0, [0, 0]), (1, [1, 0]), (5, [3, 2])] {
             distribution.set_limit(limit, now);
+            now += READ_TIME;
+            distribution.handle_timeout(now);
             assert_eq!(counts(&distribution), expected);
         }
         assert_eq!(distribution.poll_timeout(), None);
@@ -338,6 +392,10 @@ mod tests {
             let mut distribution = Distribution::new(limit);
             let mut keys: Vec<Key> = Vec::new();
             for (step, operation) in operations.into_iter().enumerate() {
+                let claimed = |distribution: &Distribution| {
+                    distribution.members.values().map(Member::claim).sum::<u32>()
+                };
+                let before = claimed(&distribution);
                 let pick = |index: usize| keys.get(index % keys.len().max(1)).copied();
                 match operation {
                     Operation::Join => {
@@ -352,9 +410,9 @@ mod tests {
                         limit = new;
                         distribution.set_limit(limit, now);
                     }
-                    // A server sends only as long as its client is ready.
+                    // A server sends for as long as its client is ready, as far as it has read.
                     Operation::Deliver(index) => if let Some(key) = pick(index)
-                        && distribution.members[&key].in_flight < distribution.ready(key) {
+                        && distribution.members[&key].in_flight < distribution.members[&key].claim() {
                         distribution.handle_delivered(key);
                     },
                     Operation::Settle(index) => if let Some(key) = pick(index)
@@ -366,12 +424,21 @@ mod tests {
                         distribution.handle_timeout(now);
                     }
                 }
-                let members = distribution.members.values();
-                let in_flight: u32 = members.clone().map(|member| member.in_flight).sum();
-                let claimed: u32 = members.clone().map(|member| member.in_flight.max(member.ready)).sum();
-                prop_assert!(claimed <= limit.max(in_flight), "{} of {}: {:?}", claimed, limit, distribution);
-                prop_assert!(members.clone().all(|member| member.ready <= member.ready_max));
+                let after = claimed(&distribution);
+                prop_assert!(after <= limit.max(before), "{} of {}: {:?}", after, limit, distribution);
+                prop_assert!(distribution.members.values().all(|member| member.ready <= member.ready_max));
                 prop_assert_eq!(distribution.order.len(), keys.len());
+            }
+            // When nothing is in flight any more, and all counts are read, nothing is kept back.
+            for key in keys {
+                while distribution.members[&key].in_flight > 0 {
+                    distribution.handle_settled(key, now);
+                }
+            }
+            distribution.handle_timeout(now + READ_TIME);
+            if !distribution.is_crowded() {
+                let all: u32 = (0..distribution.turns()).map(|place| share(limit, distribution.turns(), place).min(4)).sum();
+                prop_assert_eq!(distribution.members.values().map(|member| member.ready).sum::<u32>(), all);
             }
         }
 
@@ -382,8 +449,10 @@ mod tests {
             let mut served = HashSet::new();
             for _ in 0..members {
                 served.extend((0..members).filter(|key| distribution.ready(*key) > 0));
-                now += IDLE_TURN;
-                distribution.handle_timeout(now);
+                for pause in [IDLE_TURN, READ_TIME] {
+                    now += pause;
+                    distribution.handle_timeout(now);
+                }
             }
             prop_assert_eq!(served.len() as u64, members);
         }

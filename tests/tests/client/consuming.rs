@@ -112,7 +112,6 @@ async fn no_more_is_in_flight_than_wanted_and_no_nsqd_starves() {
     let options = ConsumerOptions { max_in_flight: 2, ..consumer_options(&nsqd) };
     let mut consumer = consumer(topic, options);
     let held = [recv(&mut consumer).await, recv(&mut consumer).await];
-    assert_ne!(held[0].nsqd(), held[1].nsqd(), "two of the three have their turn");
     expect_silence(&mut consumer, SILENCE).await;
     let mut got: BTreeSet<_> =
         held.iter().map(|message| (message.nsqd().to_owned(), text(message))).collect();

@@ -1,11 +1,10 @@
 //! What becomes of a message in a consumer's hands: finished, requeued, touched, dropped, given up.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use nsq::client::{AttemptsLimit, Backoff, ConnectionOptions, ConsumerOptions};
-use nsq_tests::{PATIENCE, SILENCE, shared};
+use nsq_tests::shared;
+use tokio::sync::mpsc;
 
 use super::{CHANNEL, consumer, consumer_options, expect_silence, recv, text, topic};
 
@@ -74,14 +73,11 @@ async fn a_message_that_failed_too_often_goes_to_the_given_function_and_is_never
     let daemon = shared();
     let topic = topic("client_attempts");
     daemon.publish(topic.as_str(), "poison");
-    let (given_up, gives_up) = mpsc::channel();
-    let finishes = Arc::new(AtomicBool::new(false));
-    let limit = AttemptsLimit::new(2, {
-        let finishes = Arc::clone(&finishes);
-        move |message| {
-            given_up.send((text(&message), message.attempts())).unwrap();
-            if finishes.load(Ordering::Relaxed) { message.finish() } else { message.release() }
-        }
+    let (give_up, mut given_up) = mpsc::channel(10);
+    // Gives the message back the first time, and finishes it the second.
+    let limit = AttemptsLimit::new(2, move |message| {
+        give_up.try_send((text(&message), message.attempts())).unwrap();
+        if message.attempts() == 3 { message.release() } else { message.finish() }
     });
     let options = ConsumerOptions { attempts: Some(limit), ..consumer_options(&[daemon.tcp]) };
     let mut consumer = consumer(topic, options);
@@ -90,14 +86,17 @@ async fn a_message_that_failed_too_often_goes_to_the_given_function_and_is_never
         assert_eq!(message.attempts(), attempts);
         message.release();
     }
-    expect_silence(&mut consumer, SILENCE).await;
-    assert_eq!(gives_up.recv_timeout(PATIENCE).unwrap(), ("poison".to_owned(), 3));
-    assert_eq!(gives_up.recv_timeout(PATIENCE).unwrap().1, 4, "the function gave it back, so it came again");
-    finishes.store(true, Ordering::Relaxed);
-    expect_silence(&mut consumer, SILENCE).await;
+    for attempts in [3, 4] {
+        tokio::select! {
+            received = recv(&mut consumer) => panic!("{received:?} was to be given up"),
+            given_up = given_up.recv() => assert_eq!(given_up, Some(("poison".to_owned(), attempts))),
+        }
+    }
     assert_eq!(consumer.close().await, 0);
     let stats = daemon.channel_stats(topic.as_str(), CHANNEL);
-    assert_eq!((&stats["depth"], &stats["in_flight_count"]), (&0.into(), &0.into()));
+    for (key, expected) in [("depth", 0), ("in_flight_count", 0), ("requeue_count", 3)] {
+        assert_eq!(stats[key], expected, "{key}");
+    }
 }
 
 /// Also longer than two heartbeats: without answers nsqd would have closed the connection.
