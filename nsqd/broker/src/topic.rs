@@ -1,8 +1,9 @@
 //! A topic: its log, its channels, and what of the log they may see.
 //!
-//! A topic that is paused or has no channel *holds*: what is published waits in the topic's *backlog*, behind the
-//! released position, and channels see it when the topic holds no longer.
+//! A topic that is paused, has no channel or expects some *holds* ([`holding`]): what is published waits in the topic's
+//! *backlog*, behind the released position, and channels see it when the topic holds no longer.
 
+mod holding;
 mod saving;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -135,6 +136,8 @@ impl TopicStats {
 pub struct Topic {
     settings: TopicSettings,
     paused: bool,
+    /// Somebody is asking elsewhere for channels that this topic should have.
+    expects_channels: bool,
     pub(crate) log: Log,
     /// Where the backlog begins: set exactly while the topic holds.
     backlog: Option<Cursor>,
@@ -167,6 +170,7 @@ impl Topic {
             ids: IdGenerator::new(settings.node_id, 0),
             settings,
             paused: false,
+            expects_channels: false,
             log,
             backlog,
             backlog_deferred: Vec::new(),
@@ -296,13 +300,6 @@ impl Topic {
         Ok(())
     }
 
-    /// How many messages more wait in a topic that holds and has no disk. The rest is dropped, the newest first: what
-    /// waits stands behind the released position, and must not be moved before it.
-    fn backlog_room(&self) -> u32 {
-        let room = self.settings.memory_messages_max.saturating_sub(self.waiting());
-        u32::try_from(room).unwrap_or(u32::MAX)
-    }
-
     fn append_deferred(&mut self, now: Now, records: crate::batch::Records, delay: Duration) {
         let count = records.count();
         let holds = self.backlog.is_some();
@@ -428,57 +425,6 @@ impl Topic {
         self.wake(key);
         self.request_save(now);
         true
-    }
-
-    /// Stops or resumes handing messages to channels.
-    pub fn pause(&mut self, now: Now, paused: bool) {
-        self.paused = paused;
-        self.hold_or_release(now);
-        self.request_save(now);
-    }
-
-    /// Drops what waits in the topic; what channels have is untouched.
-    pub fn empty(&mut self, now: Now) {
-        if let Some(backlog) = self.backlog {
-            self.log.truncate(backlog);
-            for (held, _) in std::mem::take(&mut self.backlog_deferred) {
-                self.log.release(held.batch);
-            }
-        }
-        self.request_save(now);
-    }
-
-    /// Brings the backlog in line with whether the topic should hold.
-    pub(crate) fn hold_or_release(&mut self, now: Now) {
-        let should_hold = self.paused || self.channels.is_empty();
-        match self.backlog {
-            None if should_hold => {
-                self.log.close_open_batch();
-                for (_, channel) in &mut self.channels {
-                    channel.pass_read_batch(&mut self.log);
-                }
-                self.backlog = Some(self.log.read_from_end());
-            }
-            Some(backlog) if !should_hold => {
-                self.backlog = None;
-                self.log.stop_reading(backlog);
-                self.release_deferred(now);
-                self.after_release();
-            }
-            _ => {}
-        }
-    }
-
-    fn release_deferred(&mut self, now: Now) {
-        for (held, delay_ns) in std::mem::take(&mut self.backlog_deferred) {
-            let due_ns = now.monotonic_ns.saturating_add(delay_ns);
-            self.log.hold(held.batch, self.channels.len() as u32);
-            for (_, channel) in &mut self.channels {
-                channel.defer(due_ns, held);
-            }
-            self.log.release(held.batch);
-            self.wake_at_ns = self.wake_at_ns.min(due_ns);
-        }
     }
 
     // ---- consumers -----------------------------------------------------------------------------------

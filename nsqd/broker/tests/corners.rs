@@ -239,3 +239,28 @@ fn what_the_disk_refused_is_asked_again_before_the_daemon_stops() {
     disk.carry_out(&mut topic);
     assert_eq!(disk.restored(settings("topic", 100)).stats(NOW).depth, 120);
 }
+
+#[test]
+fn a_channel_that_is_found_elsewhere_misses_nothing_that_came_before_it() {
+    let mut topic = Topic::new(settings("topic", 100));
+    topic.expect_channels(NOW);
+    publish(&mut topic, 2, b"early", Duration::ZERO).unwrap();
+    let subscribed = subscribe(&mut topic, "here", 10);
+    assert!(take(&mut topic, subscribed).is_empty(), "the others would miss it");
+    topic.channels_known(NOW, ["here", "there"].map(|name| ChannelName::parse(name).unwrap()));
+    assert_eq!(woken(&mut topic), [subscribed]);
+    assert_eq!(take(&mut topic, subscribed).len(), 2);
+    let late = subscribe(&mut topic, "there", 10);
+    assert_eq!(take(&mut topic, late).len(), 2);
+}
+
+#[test]
+fn several_channels_that_are_made_at_once_share_what_waited() {
+    let mut topic = Topic::new(settings("topic", 100));
+    publish(&mut topic, 2, b"early", Duration::ZERO).unwrap();
+    topic.channels_known(NOW, ["a", "b"].map(|name| ChannelName::parse(name).unwrap()));
+    for channel in ["a", "b"] {
+        let consumer = subscribe(&mut topic, channel, 10);
+        assert_eq!(take(&mut topic, consumer).len(), 2, "{channel}");
+    }
+}

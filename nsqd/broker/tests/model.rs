@@ -18,6 +18,8 @@ enum Op {
     Advance { ms: u64 },
     CreateChannel { channel: usize },
     DeleteChannel { channel: usize },
+    ExpectChannels,
+    ChannelsKnown { channels: usize },
     PauseTopic { paused: bool },
     PauseChannel { channel: usize, paused: bool },
     EmptyTopic,
@@ -45,6 +47,8 @@ fn op() -> impl Strategy<Value = Op> {
         5 => prop_oneof![1..10_u64, 1_000..130_000_u64].prop_map(|ms| Op::Advance { ms }),
         2 => channel.clone().prop_map(|channel| Op::CreateChannel { channel }),
         1 => channel.clone().prop_map(|channel| Op::DeleteChannel { channel }),
+        1 => Just(Op::ExpectChannels),
+        2 => (0..4_usize).prop_map(|channels| Op::ChannelsKnown { channels }),
         2 => any::<bool>().prop_map(|paused| Op::PauseTopic { paused }),
         2 => (channel.clone(), any::<bool>())
             .prop_map(|(channel, paused)| Op::PauseChannel { channel, paused }),
@@ -56,8 +60,10 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+const CHANNELS: [&str; 3] = ["a", "b", "c"];
+
 fn apply(world: &mut World, op: Op) {
-    let name = |channel: usize| ["a", "b", "c"][channel];
+    let name = |channel: usize| CHANNELS[channel];
     let consumer_of = |world: &World, n: usize| {
         let count = world.consumers.len().max(1);
         world.consumers.keys().nth(n % count).copied().unwrap_or(usize::MAX)
@@ -76,6 +82,8 @@ fn apply(world: &mut World, op: Op) {
         Op::Advance { ms } => world.advance(ms * MS),
         Op::CreateChannel { channel } => world.create_channel(name(channel)),
         Op::DeleteChannel { channel } => world.delete_channel(name(channel)),
+        Op::ExpectChannels => world.expect_channels(),
+        Op::ChannelsKnown { channels } => world.channels_known(&CHANNELS[..channels]),
         Op::PauseTopic { paused } => world.pause_topic(paused),
         Op::PauseChannel { channel, paused } => world.pause_channel(name(channel), paused),
         Op::EmptyTopic => world.empty_topic(),

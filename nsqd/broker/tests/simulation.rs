@@ -57,6 +57,8 @@ enum Step {
     Dawdle,
     CreateChannel,
     DeleteChannel,
+    ExpectChannels,
+    ChannelsKnown,
     PauseTopic,
     PauseChannel,
     EmptyTopic,
@@ -67,7 +69,7 @@ enum Step {
 }
 
 /// How often each step is taken, before a seed makes some more frequent and leaves others out.
-const STEPS: [(Step, u32); 20] = [
+const STEPS: [(Step, u32); 22] = [
     (Step::Publish, 60),
     (Step::PublishDelayed, 15),
     (Step::Session, 200),
@@ -81,6 +83,8 @@ const STEPS: [(Step, u32); 20] = [
     (Step::Dawdle, 20),
     (Step::CreateChannel, 4),
     (Step::DeleteChannel, 2),
+    (Step::ExpectChannels, 1),
+    (Step::ChannelsKnown, 4),
     (Step::PauseTopic, 4),
     (Step::PauseChannel, 6),
     (Step::EmptyTopic, 1),
@@ -193,6 +197,8 @@ impl Simulation {
             Step::Dawdle => world.dawdle(ns),
             Step::CreateChannel => world.create_channel(channel),
             Step::DeleteChannel => world.delete_channel(channel),
+            Step::ExpectChannels => world.expect_channels(),
+            Step::ChannelsKnown => world.channels_known(&self.channels[..count % (self.channels.len() + 1)]),
             Step::PauseTopic => world.pause_topic(flag),
             Step::PauseChannel => world.pause_channel(channel, flag),
             Step::EmptyTopic => world.empty_topic(),

@@ -125,6 +125,7 @@ impl World {
     pub(crate) fn drain(&mut self) {
         self.sessions = Sessions::AtOnce;
         self.pause_topic(false);
+        self.channels_known(&[]);
         if self.channels.is_empty() {
             self.create_channel("last");
         }

@@ -65,6 +65,7 @@ pub(crate) struct World {
     next_number: Number,
     backlog: BTreeMap<Number, Option<u64>>,
     paused: bool,
+    expects_channels: bool,
     pub(crate) channels: BTreeMap<String, ModelChannel>,
     pub(crate) consumers: BTreeMap<usize, ModelConsumer>,
     next_consumer: usize,
@@ -93,6 +94,7 @@ impl World {
             next_number: 0,
             backlog: BTreeMap::new(),
             paused: false,
+            expects_channels: false,
             channels: BTreeMap::new(),
             consumers: BTreeMap::new(),
             next_consumer: 0,
@@ -175,7 +177,7 @@ impl World {
     }
 
     fn holds(&self) -> bool {
-        self.paused || self.channels.is_empty()
+        self.paused || self.expects_channels || self.channels.is_empty()
     }
 
     fn receive(&mut self, number: Number, delay_ns: Option<u64>) {
@@ -200,8 +202,26 @@ impl World {
 
     pub(crate) fn create_channel(&mut self, name: &str) {
         self.topic.create_channel(self.now(), channel_name(name));
+        self.note_channel(name);
+        self.release_backlog();
+        self.settle();
+    }
+
+    fn note_channel(&mut self, name: &str) {
         let may_drop = self.is_ephemeral() || channel_name(name).is_ephemeral();
         self.channels.entry(name.to_owned()).or_insert_with(|| ModelChannel::new(may_drop));
+    }
+
+    pub(crate) fn expect_channels(&mut self) {
+        self.topic.expect_channels(self.now());
+        self.expects_channels = true;
+        self.settle();
+    }
+
+    pub(crate) fn channels_known(&mut self, names: &[&str]) {
+        self.topic.channels_known(self.now(), names.iter().map(|name| channel_name(name)));
+        names.iter().for_each(|name| self.note_channel(name));
+        self.expects_channels = false;
         self.release_backlog();
         self.settle();
     }

@@ -199,6 +199,8 @@ impl World {
         self.disk.mood = DiskMood::Works;
         self.consumers.clear();
         self.unsafe_yet.clear();
+        // A topic that was there before expects nothing.
+        self.expects_channels = false;
         let mut before = std::mem::take(&mut self.channels);
         Kept { paused: self.paused, backlog: self.backlog, channels: self.channels } = kept;
         for (name, channel) in &mut self.channels {
