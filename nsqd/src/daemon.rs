@@ -7,7 +7,7 @@ use nsq::api::info::Info;
 use nsq::daemon::clock::Clock;
 use nsq::daemon::host::host_name;
 use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
-use nsq::daemon::listener::{ListenError, Listener};
+use nsq::daemon::listener::{ListenError, Listener, Listening};
 use nsq::daemon::logging::LogControl;
 use nsq::daemon::options::ConfigValue;
 use nsq::daemon::version::{OWN_VERSION, version_line};
@@ -58,16 +58,30 @@ pub enum StartError {
 /// If it cannot start, or could not write down what is to outlive it.
 pub fn run(options: Options, data_dir: DataDirLock, log: LogControl) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(options, log));
+    let outcome = runtime.block_on(async {
+        let (termination, hangups) = signals::install()?;
+        let (reread, level) = (options.clone(), log.clone());
+        let told = until_told_to_stop(termination, hangups, &level, || reread.reread_log_level());
+        serve(options, log, |_| {}, async { format!("{} received", told.await) }).await
+    });
     // Sessions that still hang on a socket are not waited for.
     runtime.shutdown_background();
     drop(data_dir);
     outcome
 }
 
-async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> {
+/// The daemon itself, for whoever has a runtime of several threads, the data directory's lock and the signals: says
+/// where it listens once it does, and runs until `stop` gives the reason to end.
+///
+/// # Errors
+/// If it cannot start, or could not write down what is to outlive it.
+pub async fn serve(
+    mut options: Options,
+    log: LogControl,
+    listening: impl FnOnce(Listening),
+    stop: impl Future<Output = String>,
+) -> Result<(), StartError> {
     let clock = Clock::new();
-    let (termination, hangups) = signals::install()?;
     let data_dir = options.data_dir();
     info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
     info!("ID: {}", options.node_id);
@@ -78,6 +92,10 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
     let http_listener = listen(&options.http_address).await?;
     let port = |listener: &Option<Listener>| listener.as_ref().and_then(Listener::port);
     let ports = Ports { tcp: port(&tcp_listener), http: port(&http_listener) };
+    let addresses = Listening {
+        tcp: tcp_listener.as_ref().map(Listener::address),
+        http: http_listener.as_ref().map(Listener::address),
+    };
     let info = info_of(&options, &clock, ports, http_listener.is_some());
     options.bound(ports.tcp, ports.http);
     let options = Arc::new(options);
@@ -106,9 +124,10 @@ async fn serve(mut options: Options, log: LogControl) -> Result<(), StartError> 
         let stopping = switch.stopping();
         servers.push(tokio::spawn(async move { push.run(look, stopping).await }));
     }
-    let signal = until_told_to_stop(termination, hangups, &log, || options.reread_log_level()).await;
+    listening(addresses);
+    let why = stop.await;
 
-    info!("{signal} received, stopping");
+    info!("{why}, stopping");
     node.begin_exit();
     switch.stop();
     for server in servers {

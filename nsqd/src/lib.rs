@@ -13,5 +13,5 @@ pub mod options;
 pub mod store;
 pub mod tcp;
 
-pub use daemon::{StartError, run};
+pub use daemon::{StartError, run, serve};
 pub use nsq::daemon::version::NSQ_VERSION as VERSION;

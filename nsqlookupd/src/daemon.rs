@@ -6,7 +6,7 @@ use nsq::daemon::clock::Clock;
 use nsq::daemon::host::host_name;
 use nsq::daemon::http as http_server;
 use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
-use nsq::daemon::listener::{ListenError, Listener};
+use nsq::daemon::listener::{ListenError, Listener, Listening};
 use nsq::daemon::logging::LogControl;
 use nsq::daemon::signals;
 use nsq::daemon::version::{OWN_VERSION, version_line};
@@ -34,17 +34,31 @@ pub enum StartError {
 /// If it cannot start.
 pub fn run(options: Options, log: LogControl) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(options, log));
+    let outcome = runtime.block_on(async {
+        let (termination, hangups) = signals::install()?;
+        let reread = options.clone();
+        let told = until_told_to_stop(termination, hangups, &log, || reread.reread_log_level());
+        serve(options, |_| {}, async { format!("{} received", told.await) }).await
+    });
     // What still hangs on a socket is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(options: Options, log: LogControl) -> Result<(), StartError> {
-    let (termination, hangups) = signals::install()?;
+/// The daemon itself, for whoever has a runtime and the signals: says where it listens once it does, and runs until
+/// `stop` gives the reason to end.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn serve(
+    options: Options,
+    listening: impl FnOnce(Listening),
+    stop: impl Future<Output = String>,
+) -> Result<(), StartError> {
     info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
     let tcp_listener = Listener::tcp(&options.tcp_address).await?;
     let http_listener = Listener::tcp(&options.http_address).await?;
+    let addresses = Listening { tcp: Some(tcp_listener.address()), http: Some(http_listener.address()) };
     let answer = answer(&options, &tcp_listener, &http_listener);
     let directory = Arc::new(Directory::new(Clock::new(), options.registry_settings()));
 
@@ -54,8 +68,9 @@ async fn serve(options: Options, log: LogControl) -> Result<(), StartError> {
         tokio::spawn(tcp::serve(tcp_listener, directory, answer, switch.stopping())),
         tokio::spawn(http_server::serve("HTTP", http_listener, app, switch.stopping())),
     ];
-    let signal = until_told_to_stop(termination, hangups, &log, || options.reread_log_level()).await;
-    info!("{signal} received, stopping");
+    listening(addresses);
+    let why = stop.await;
+    info!("{why}, stopping");
     switch.stop();
     for server in servers {
         // One that panicked has said so; the other still stops in order.

@@ -11,5 +11,5 @@ pub mod options;
 pub mod registry;
 pub mod tcp;
 
-pub use daemon::{StartError, run};
+pub use daemon::{StartError, run, serve};
 pub use nsq::daemon::version::NSQ_VERSION as VERSION;

@@ -27,6 +27,15 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
+/// Where a daemon listens, as its log says it; `None` where it does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// For the clients of its protocol.
+    pub tcp: Option<String>,
+    /// For HTTP requests.
+    pub http: Option<String>,
+}
+
 /// A connection that was accepted.
 #[derive(Debug)]
 pub enum Stream {

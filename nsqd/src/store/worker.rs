@@ -87,7 +87,7 @@ impl Store {
             unfinished: Vec::new(),
             abandoned: None,
         };
-        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || worker.run())?;
+        let thread = std::thread::Builder::new().name("nsqd-store".to_owned()).spawn(move || worker.run())?;
         Ok(Self { handle: Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) }) })
     }
 
