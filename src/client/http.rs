@@ -71,10 +71,22 @@ impl HttpClient {
         Self { server: Server::new(address) }
     }
 
-    /// With this limit to how long a request may take, instead of 10 s.
+    /// With this limit to how long a request may take, connecting included, instead of 10 s.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { server: self.server.with_timeout(timeout) }
+    }
+
+    /// With a limit to how long connecting may take, and one to how long the answer may take after that.
+    #[must_use]
+    pub fn with_timeouts(self, connect: Duration, request: Duration) -> Self {
+        Self { server: self.server.with_timeouts(connect, request) }
+    }
+
+    /// The `host:port` that is asked.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.server.address()
     }
 
     /// Whether nsqd is healthy; if not, the error says what is wrong.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{ACCEPT, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -17,6 +17,9 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How long a request may take, connecting included, unless it is said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What NSQ's own clients ask for: servers of long ago answered in an older form without it.
+const ACCEPTED: HeaderValue = HeaderValue::from_static("application/vnd.nsq; version=1.0");
 
 /// Why a request had no success.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,14 @@ pub enum HttpError {
         address: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The address did not take the connection in time.
+    #[error("cannot connect to {address} within {timeout:?}")]
+    ConnectTimeout {
+        /// The address.
+        address: String,
+        /// How long it was waited for.
+        timeout: Duration,
     },
     /// There was no answer in time.
     #[error("no answer from {address} within {timeout:?}")]
@@ -90,7 +101,16 @@ impl HttpError {
 pub(in crate::client) struct Server {
     /// `host:port`.
     address: String,
-    timeout: Duration,
+    patience: Patience,
+}
+
+/// How long to wait for a server.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    /// For connecting and the answer together.
+    Together(Duration),
+    /// For connecting, which includes finding the host, and after that for the answer.
+    Apart { connect: Duration, request: Duration },
 }
 
 impl Server {
@@ -98,11 +118,15 @@ impl Server {
     pub(in crate::client) fn new(address: impl Into<String>) -> Self {
         let address = address.into();
         let address = address.strip_prefix("http://").unwrap_or(&address).trim_end_matches('/').to_owned();
-        Self { address, timeout: TIMEOUT }
+        Self { address, patience: Patience::Together(TIMEOUT) }
     }
 
     pub(in crate::client) fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { patience: Patience::Together(timeout), ..self }
+    }
+
+    pub(in crate::client) fn with_timeouts(self, connect: Duration, request: Duration) -> Self {
+        Self { patience: Patience::Apart { connect, request }, ..self }
     }
 
     pub(in crate::client) fn address(&self) -> &str {
@@ -127,22 +151,43 @@ impl Server {
     }
 
     async fn send(&self, method: Method, target: &str, body: Bytes) -> Result<Bytes, HttpError> {
-        let in_time = tokio::time::timeout(self.timeout, self.exchange(method, target, body)).await;
-        in_time.map_err(|_| HttpError::Timeout { address: self.address.clone(), timeout: self.timeout })?
+        let request = self.request(method, target, body)?;
+        let address = || self.address.clone();
+        match self.patience {
+            Patience::Together(timeout) => {
+                let both = async { self.exchange(self.dial().await?, request).await };
+                let in_time = tokio::time::timeout(timeout, both).await;
+                in_time.map_err(|_| HttpError::Timeout { address: address(), timeout })?
+            }
+            Patience::Apart { connect, request: timeout } => {
+                let dialled = tokio::time::timeout(connect, self.dial()).await;
+                let too_late = |_| HttpError::ConnectTimeout { address: address(), timeout: connect };
+                let stream = dialled.map_err(too_late)??;
+                let in_time = tokio::time::timeout(timeout, self.exchange(stream, request)).await;
+                in_time.map_err(|_| HttpError::Timeout { address: address(), timeout })?
+            }
+        }
     }
 
-    async fn exchange(&self, method: Method, target: &str, body: Bytes) -> Result<Bytes, HttpError> {
-        let address = || self.address.clone();
-        let invalid = || HttpError::InvalidAddress { address: address() };
-        let http = |source| HttpError::Http { address: address(), source };
+    fn request(&self, method: Method, target: &str, body: Bytes) -> Result<Request<Full<Bytes>>, HttpError> {
+        let invalid = || HttpError::InvalidAddress { address: self.address.clone() };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = target.parse::<Uri>().map_err(|_| invalid())?;
         let host = HeaderValue::from_str(&self.address).map_err(|_| invalid())?;
         request.headers_mut().insert(HOST, host);
+        request.headers_mut().insert(ACCEPT, ACCEPTED);
+        Ok(request)
+    }
 
+    async fn dial(&self) -> Result<TcpStream, HttpError> {
         let dialled = TcpStream::connect(&self.address).await;
-        let stream = dialled.map_err(|source| HttpError::Connect { address: address(), source })?;
+        dialled.map_err(|source| HttpError::Connect { address: self.address.clone(), source })
+    }
+
+    async fn exchange(&self, stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Bytes, HttpError> {
+        let address = || self.address.clone();
+        let http = |source| HttpError::Http { address: address(), source };
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(http)?;
         // Both go on together and end together: there is no task that could be left over.

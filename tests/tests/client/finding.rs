@@ -104,6 +104,7 @@ fn answer(connection: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             return Ok(());
         }
     }
+    assert!(head.contains("\r\naccept: application/vnd.nsq; version=1.0\r\n"), "{head}");
     let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut state = state.lock().expect("nobody panicked");
     state.targets.push(target.clone());

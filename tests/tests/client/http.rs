@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use nsq::client::{Action, HttpClient, HttpError};
 use nsq::wire::name::ChannelName;
-use nsq_tests::shared;
+use nsq_tests::{PATIENCE, shared};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::topic;
 
@@ -52,4 +53,26 @@ async fn a_server_that_is_not_there_or_does_not_answer_is_an_error() {
     assert!(matches!(silent.ping().await.unwrap_err(), HttpError::Timeout { .. }));
     drop(listener);
     assert!(matches!(HttpClient::new(&address).ping().await.unwrap_err(), HttpError::Connect { .. }));
+}
+
+#[tokio::test]
+async fn connecting_and_the_answer_have_limits_of_their_own() {
+    let short = Duration::from_millis(50);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    // One connection finds room, and nobody accepts it: no further one is made.
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let silent = HttpClient::new(address.to_string()).with_timeouts(PATIENCE, short);
+    let error = silent.ping().await.unwrap_err();
+    assert!(matches!(&error, HttpError::Timeout { timeout, .. } if *timeout == short), "{error:?}");
+
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _only_one = TcpStream::connect(address).await.unwrap();
+    let full = HttpClient::new(address.to_string()).with_timeouts(short, PATIENCE);
+    let error = full.ping().await.unwrap_err();
+    assert!(matches!(&error, HttpError::ConnectTimeout { timeout, .. } if *timeout == short), "{error:?}");
 }
