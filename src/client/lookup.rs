@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::http::{HttpError, Server, escape};
 use crate::api::json::null_as_default;
+use crate::wire::lookup::dialled_address;
 use crate::wire::name::TopicName;
 
 /// One nsqlookupd, asked over HTTP. Each request has a connection of its own.
@@ -73,24 +74,13 @@ impl Node {
     /// Where it takes TCP clients, `host:port`; `None` where what it said cannot be dialled.
     #[must_use]
     pub fn tcp_address(&self) -> Option<String> {
-        self.address(self.tcp_port)
+        dialled_address(&self.broadcast_address, self.tcp_port)
     }
 
     /// Where it takes HTTP requests, `host:port`; `None` where what it said cannot be dialled.
     #[must_use]
     pub fn http_address(&self) -> Option<String> {
-        self.address(self.http_port)
-    }
-
-    fn address(&self, port: i64) -> Option<String> {
-        let host = self.broadcast_address.as_str();
-        let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
-        match host {
-            "" => None,
-            // An IPv6 address is told from its port by brackets.
-            _ if host.contains(':') && !host.starts_with('[') => Some(format!("[{host}]:{port}")),
-            _ => Some(format!("{host}:{port}")),
-        }
+        dialled_address(&self.broadcast_address, self.http_port)
     }
 }
 
@@ -113,6 +103,12 @@ impl LookupClient {
     #[must_use]
     pub fn with_timeouts(self, connect: Duration, request: Duration) -> Self {
         Self { server: self.server.with_timeouts(connect, request) }
+    }
+
+    /// With this limit to how many bytes an answer may have, instead of 256 MiB.
+    #[must_use]
+    pub fn with_answer_max(self, bytes: usize) -> Self {
+        Self { server: self.server.with_answer_max(bytes) }
     }
 
     /// The `host:port` that is asked.

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::api::error::ErrorBody;
 
-/// The largest answer that is read, in bytes. `/stats` of 10,000 topics has about 5 MiB.
+/// The largest answer that is read, in bytes, unless it is said otherwise. `/stats` of 10,000 topics has about 5 MiB.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// How long a request may take, connecting included, unless it is said otherwise.
@@ -63,10 +63,12 @@ pub enum HttpError {
         source: hyper::Error,
     },
     /// The answer is too large to be held.
-    #[error("the answer of {address} is larger than {} bytes", ANSWER_BYTES_MAX)]
+    #[error("the answer of {address} is larger than {bytes_max} bytes")]
     TooLarge {
         /// The address.
         address: String,
+        /// How large it may be.
+        bytes_max: usize,
     },
     /// The server refused.
     #[error("{address} answered {status}: {message}")]
@@ -102,6 +104,7 @@ pub(in crate::client) struct Server {
     /// `host:port`.
     address: String,
     patience: Patience,
+    answer_bytes_max: usize,
 }
 
 /// How long to wait for a server.
@@ -118,7 +121,7 @@ impl Server {
     pub(in crate::client) fn new(address: impl Into<String>) -> Self {
         let address = address.into();
         let address = address.strip_prefix("http://").unwrap_or(&address).trim_end_matches('/').to_owned();
-        Self { address, patience: Patience::Together(TIMEOUT) }
+        Self { address, patience: Patience::Together(TIMEOUT), answer_bytes_max: ANSWER_BYTES_MAX }
     }
 
     pub(in crate::client) fn with_timeout(self, timeout: Duration) -> Self {
@@ -127,6 +130,10 @@ impl Server {
 
     pub(in crate::client) fn with_timeouts(self, connect: Duration, request: Duration) -> Self {
         Self { patience: Patience::Apart { connect, request }, ..self }
+    }
+
+    pub(in crate::client) fn with_answer_max(self, answer_bytes_max: usize) -> Self {
+        Self { answer_bytes_max, ..self }
     }
 
     pub(in crate::client) fn address(&self) -> &str {
@@ -194,12 +201,12 @@ impl Server {
         let answer = async {
             let response = sender.send_request(request).await.map_err(http)?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let body = Limited::new(response.into_body(), self.answer_bytes_max).collect().await;
             let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
                 Ok(error) => http(*error),
                 Err(error) => {
                     debug_assert!(error.is::<LengthLimitError>(), "a limited body has two kinds of errors");
-                    HttpError::TooLarge { address: address() }
+                    HttpError::TooLarge { address: address(), bytes_max: self.answer_bytes_max }
                 }
             })?;
             Ok((status, body.to_bytes()))

@@ -31,10 +31,28 @@ impl Answer {
         go_json::read(data).map_err(InvalidAnswer)
     }
 
+    /// Where it takes HTTP requests, `host:port`; `None` where what it said cannot be dialled.
+    #[must_use]
+    pub fn http_address(&self) -> Option<String> {
+        dialled_address(&self.broadcast_address, self.http_port)
+    }
+
     /// The answer as it is sent.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings and numbers are always JSON")
+    }
+}
+
+/// What to dial for a host and a port that somebody announced; `None` where that names nothing.
+#[must_use]
+pub fn dialled_address(host: &str, port: i64) -> Option<String> {
+    let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
+    match host {
+        "" => None,
+        // An IPv6 address is told from its port by brackets.
+        _ if host.contains(':') && !host.starts_with('[') => Some(format!("[{host}]:{port}")),
+        _ => Some(format!("{host}:{port}")),
     }
 }
 

@@ -9,7 +9,7 @@ mod command;
 mod identity;
 mod response;
 
-pub use answer::{Answer, InvalidAnswer};
+pub use answer::{Answer, InvalidAnswer, dialled_address};
 pub use command::{Command, Registration};
 pub use identity::{Identity, InvalidIdentity};
 pub use response::{InvalidResponse, take_response, write_response};
