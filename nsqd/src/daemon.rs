@@ -31,6 +31,7 @@ use crate::store::LogError;
 use crate::store::sled::SledLog;
 use crate::store::worker::StoreOptions;
 use crate::tcp::{self, TcpSettings};
+use crate::topology_file::{self, TopologyFileError};
 
 /// Where in the data directory the spill is.
 const SPILL_DIRECTORY: &str = "spill";
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The system gives no threads or no signals.
     #[error("failed to instantiate nsqd - {0}")]
     System(#[from] std::io::Error),
+    /// The topology file cannot be used.
+    #[error("failed to load topology file - {0}")]
+    Topology(#[from] TopologyFileError),
     /// The store cannot be opened.
     #[error("failed to open the store - {0}")]
     Store(#[from] LogError),
@@ -88,6 +92,7 @@ pub async fn serve(
     for warning in options.not_yet() {
         warn!("{warning}");
     }
+    let declared = topology_file::read(&options.topology_file)?;
     let tcp_listener = listen(&options.tcp_address).await?;
     let http_listener = listen(&options.http_address).await?;
     let port = |listener: &Option<Listener>| listener.as_ref().and_then(Listener::port);
@@ -103,16 +108,15 @@ pub async fn serve(
     let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir))?;
     let switch = StopSwitch::new();
     let background = [tokio::spawn(node.run_timers()), tokio::spawn(node.run_metadata())];
-    let mut servers = Vec::new();
+    // Kept to the end: the lookups follow it, whether there is HTTP to change it or not.
+    let (lookupd_addresses, followed) = watch::channel(Some(options.nsqlookupd_tcp_addresses.clone()));
+    let lookups = Lookups::start(lookup_settings(&options), Arc::clone(&node), followed);
+    declared.iter().for_each(|topic| node.declare(topic));
+    let mut servers = vec![tokio::spawn(lookups.run(switch.stopping()))];
     if let Some(listener) = tcp_listener {
         let context = Arc::new(tcp::Context::new(Arc::clone(&node), tcp_settings(&options)));
         servers.push(tokio::spawn(tcp::serve(listener, context, switch.stopping())));
     }
-    // Kept to the end: the lookups follow it, whether there is HTTP to change it or not.
-    let (lookupd_addresses, followed) = watch::channel(Some(options.nsqlookupd_tcp_addresses.clone()));
-    let lookups = Lookups::new(lookup_settings(&options));
-    let informing = lookups.run(Arc::clone(&node), followed, switch.stopping());
-    servers.push(tokio::spawn(informing));
     if let Some(listener) = http_listener {
         let state = http_state(&options, &node, info, log.clone(), lookupd_addresses.clone());
         let app = crate::http::app(state);
@@ -264,6 +268,9 @@ fn lookup_settings(options: &Options) -> LookupSettings {
             version: crate::VERSION.to_owned(),
         },
         answer_bytes_max: options.max_body_size,
+        http_connect_timeout: options.http_client_connect_timeout,
+        http_request_timeout: options.http_client_request_timeout,
+        sync_topics: options.sync_topics,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod node;
 pub mod options;
 pub mod store;
 pub mod tcp;
+pub mod topology_file;
 
 pub use daemon::{StartError, run, serve};
 pub use nsq::daemon::version::NSQ_VERSION as VERSION;

@@ -137,3 +137,9 @@ pub fn has_go_profiles() -> bool {
 pub fn chunked_batches_are_bounded() -> bool {
     !is_original()
 }
+
+/// The command that makes a topic waits until the lookup services have said which channels it has; here the topic
+/// waits, and nobody else.
+pub fn new_topics_wait_for_lookups() -> bool {
+    is_original()
+}

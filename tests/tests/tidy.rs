@@ -16,7 +16,7 @@ const CRATES: [(&str, &str); 4] = [
 
 /// Who may name whom. A module may always name itself and what is below it; the longest entry counts.
 /// A crate's root (`lib.rs`, `main.rs`) ties everything together and may name all.
-const MAY_NAME: [(&str, &[&str]); 25] = [
+const MAY_NAME: [(&str, &[&str]); 26] = [
     ("nsq::wire", &[]),
     ("nsq::api", &[]),
     ("nsq::transport", &[]),
@@ -53,6 +53,7 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
             "nsqd::options",
             "nsqd::store",
             "nsqd::tcp",
+            "nsqd::topology_file",
             "nsqd::VERSION",
             "nsq::wire",
             "nsq::api",
@@ -60,7 +61,8 @@ const MAY_NAME: [(&str, &[&str]); 25] = [
         ],
     ),
     ("nsqd::data_dir", &["nsq::daemon"]),
-    ("nsqd::lookup", &["nsqd::node", "nsqd::options", "nsq::wire", "nsq::api", "nsq::daemon"]),
+    ("nsqd::topology_file", &["nsqd::node", "nsq::wire::name", "nsq::daemon"]),
+    ("nsqd::lookup", &["nsqd::node", "nsqd::options", "nsq::wire", "nsq::client", "nsq::daemon"]),
     ("nsqd::auth", &["nsqd::options", "nsq::wire", "nsq::api", "nsq::daemon"]),
     ("nsqd::options", &["nsq::wire", "nsq::daemon"]),
     ("nsqd::tcp::protocol", &["nsq::wire"]),

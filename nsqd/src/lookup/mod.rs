@@ -1,21 +1,30 @@
-//! What the lookup services are told of this daemon (spec nsqd-operation.md, §10).
+//! What the lookup services are told of this daemon, and what they are asked (spec nsqd-operation.md, §10).
 //!
 //! There is one desired state, the set of topics and channels of the node. Each service has a task of its own
 //! ([`peer`]), which brings what its service knows in line with it ([`diff`]); one that hangs delays neither the
-//! others nor a publisher.
+//! others nor a publisher. Over HTTP they are asked ([`inquiry`]) for the channels of a topic that is new here, and,
+//! if that is wanted, for topics of other nodes ([`sync`]).
 
 mod diff;
+mod inquiry;
 mod peer;
+mod sync;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nsq::wire::lookup::{Identity, Registration};
+use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use crate::node::Node;
-use peer::Peer;
+use inquiry::{Inquiry, Patience};
+use peer::{Peer, Reach};
+
+/// How many topics are asked for at the same time. A service is asked once for each of them.
+const FINDING_MAX: usize = 32;
 
 /// What every lookup service is dealt with by.
 #[derive(Debug, Clone)]
@@ -24,59 +33,103 @@ pub struct Settings {
     pub identity: Identity,
     /// The longest answer that is read, in bytes.
     pub answer_bytes_max: usize,
+    /// How long connecting over HTTP may take.
+    pub http_connect_timeout: Duration,
+    /// How long an answer over HTTP may take.
+    pub http_request_timeout: Duration,
+    /// Whether topics of other nodes are made here too.
+    pub sync_topics: bool,
 }
 
 /// Keeps the lookup services informed, of which there may be more or fewer at any time.
 pub struct Lookups {
     settings: Arc<Settings>,
+    node: Arc<Node>,
+    /// `host:port` of their TCP listeners.
+    addresses: watch::Receiver<Option<Vec<String>>>,
     desired: watch::Sender<Arc<BTreeSet<Registration>>>,
     stopping: watch::Sender<bool>,
-    peers: BTreeMap<String, JoinHandle<()>>,
+    peers: BTreeMap<String, (JoinHandle<()>, watch::Receiver<Reach>)>,
+    inquiry: watch::Sender<Inquiry>,
+    finding: Finding,
+}
+
+/// The topics whose channels are to be found.
+#[derive(Default)]
+struct Finding {
+    waiting: VecDeque<TopicName>,
+    tasks: JoinSet<BTreeSet<ChannelName>>,
+    topics: HashMap<Id, TopicName>,
 }
 
 impl Lookups {
-    /// Nobody is informed yet.
-    pub fn new(settings: Settings) -> Self {
-        Self {
+    /// Begins to inform the services at `addresses` of what `node` has. From now on new topics wait for what the
+    /// services, if there are any, know of their channels.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(
+        settings: Settings,
+        node: Arc<Node>,
+        addresses: watch::Receiver<Option<Vec<String>>>,
+    ) -> Self {
+        let patience = Patience {
+            connect: settings.http_connect_timeout,
+            request: settings.http_request_timeout,
+            answer_bytes_max: settings.answer_bytes_max,
+        };
+        let mut lookups = Self {
             settings: Arc::new(settings),
+            node,
+            addresses,
             desired: watch::Sender::default(),
             stopping: watch::Sender::new(false),
             peers: BTreeMap::new(),
-        }
+            inquiry: watch::Sender::new(Inquiry::new(patience)),
+            finding: Finding::default(),
+        };
+        lookups.follow_addresses();
+        lookups
     }
 
-    /// Informs the services at `addresses` (`host:port` of their TCP listeners) of what `node` has, until `stop` is
-    /// ready. What was announced is then taken back.
-    pub async fn run(
-        mut self,
-        node: Arc<Node>,
-        mut addresses: watch::Receiver<Option<Vec<String>>>,
-        stop: impl Future<Output = ()>,
-    ) {
-        let mut topology = node.topology();
+    /// Keeps them informed until `stop` is ready. What was announced is then taken back.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
+        let mut topology = self.node.topology_changes();
+        if self.settings.sync_topics {
+            let (node, stopping) = (Arc::clone(&self.node), self.stopping.subscribe());
+            tokio::spawn(sync::run(node, self.inquiry.subscribe(), self.desired.subscribe(), stopping));
+        }
+        self.follow_topology();
         loop {
-            let wanted: BTreeSet<String> = addresses.borrow_and_update().iter().flatten().cloned().collect();
-            self.keep_only(&wanted);
-            topology.borrow_and_update();
-            self.desired.send_replace(Arc::new(node.registrations()));
-            // Neither sender ends before the daemon does.
             tokio::select! {
-                _ = topology.changed() => {}
-                _ = addresses.changed() => {}
+                // Neither sender ends before the daemon does.
+                _ = topology.changed() => self.follow_topology(),
+                _ = self.addresses.changed() => self.follow_addresses(),
+                Some(found) = self.finding.tasks.join_next_with_id() => self.found(found),
                 () = &mut stop => break,
             }
         }
         self.stopping.send_replace(true);
-        for (_, peer) in self.peers {
+        for (_, (peer, _)) in self.peers {
             // One that panicked has said so.
             let _ = peer.await;
         }
     }
 
+    fn follow_topology(&mut self) {
+        let topology = self.node.topology();
+        self.desired.send_replace(Arc::new(topology.registrations));
+        self.finding.waiting.clear();
+        let asked: BTreeSet<TopicName> = self.finding.topics.values().copied().collect();
+        self.finding.waiting.extend(topology.expectant.into_iter().filter(|topic| !asked.contains(topic)));
+        self.find_channels();
+    }
+
     /// Lets go of services that are not wanted any more, and takes up new ones.
-    fn keep_only(&mut self, wanted: &BTreeSet<String>) {
-        self.peers.retain(|address, peer| {
+    fn follow_addresses(&mut self) {
+        let wanted: BTreeSet<String> = self.addresses.borrow_and_update().iter().flatten().cloned().collect();
+        self.peers.retain(|address, (peer, _)| {
             let stays = wanted.contains(address);
             if !stays {
                 tracing::info!("LOOKUP: removing peer {address}");
@@ -84,18 +137,43 @@ impl Lookups {
             }
             stays
         });
-        for address in wanted {
+        for address in &wanted {
             if !self.peers.contains_key(address) {
                 tracing::info!("LOOKUP: adding peer {address}");
+                let (reach, reached) = watch::channel(Reach::Untried);
                 let peer = Peer {
                     address: address.clone(),
                     settings: Arc::clone(&self.settings),
                     desired: self.desired.subscribe(),
-                    http_address: watch::Sender::default(),
+                    reach,
                     stopping: self.stopping.subscribe(),
                 };
-                self.peers.insert(address.clone(), tokio::spawn(peer.run()));
+                self.peers.insert(address.clone(), (tokio::spawn(peer.run()), reached));
             }
         }
+        let services = self.peers.values().map(|(_, reached)| reached.clone()).collect();
+        self.inquiry.send_modify(|inquiry| inquiry.services = services);
+        self.node.expect_channels(!wanted.is_empty());
+    }
+
+    fn find_channels(&mut self) {
+        while self.finding.tasks.len() < FINDING_MAX {
+            let Some(topic) = self.finding.waiting.pop_front() else { return };
+            let inquiry = self.inquiry.borrow().clone();
+            let task = self.finding.tasks.spawn(async move { inquiry.channels(&topic).await });
+            self.finding.topics.insert(task.id(), topic);
+        }
+    }
+
+    fn found(&mut self, found: Result<(Id, BTreeSet<ChannelName>), JoinError>) {
+        let (id, channels) = match found {
+            Ok(found) => found,
+            // It panicked and has said so; its topic must not wait for ever.
+            Err(error) => (error.id(), BTreeSet::new()),
+        };
+        if let Some(topic) = self.finding.topics.remove(&id) {
+            self.node.channels_known(&topic, channels);
+        }
+        self.find_channels();
     }
 }

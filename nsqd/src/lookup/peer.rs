@@ -38,10 +38,21 @@ pub(super) struct Peer {
     pub(super) settings: Arc<Settings>,
     /// What it should know.
     pub(super) desired: watch::Receiver<Arc<BTreeSet<Registration>>>,
-    /// `host:port` of its HTTP listener, as it says; `None` while it is not connected or does not say.
-    pub(super) http_address: watch::Sender<Option<String>>,
+    /// Where it can be asked.
+    pub(super) reach: watch::Sender<Reach>,
     /// True from the moment this daemon stops.
     pub(super) stopping: watch::Receiver<bool>,
+}
+
+/// Whether a lookup service can be asked over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nobody has connected to it yet, nor failed to.
+    Untried,
+    /// At `host:port`, as it said when it was last connected to.
+    At(String),
+    /// It could not be connected to, or does not say where.
+    Nowhere,
 }
 
 /// Why a connection to a lookup service ended.
@@ -75,11 +86,17 @@ impl Peer {
         loop {
             let begun = Instant::now();
             let outcome = self.keep_informed().await;
-            self.http_address.send_replace(None);
             match outcome {
                 Ok(()) => return,
                 Err(broken) => tracing::error!("LOOKUPD({}): {broken}", self.address),
             }
+            self.reach.send_if_modified(|reach| {
+                let was_first_try = *reach == Reach::Untried;
+                if was_first_try {
+                    *reach = Reach::Nowhere;
+                }
+                was_first_try
+            });
             // A connection that held for a while was no failure to connect.
             pause = if begun.elapsed() > RECONNECT_MAX { RECONNECT_MIN } else { pause };
             tokio::select! {
@@ -131,15 +148,14 @@ impl Peer {
         }
         let answer = Answer::parse(&answer)?;
         tracing::info!("LOOKUPD({}): connected, it is {answer:?}", self.address);
-        if answer.broadcast_address.is_empty() {
+        let http_address = answer.http_address();
+        if http_address.is_none() {
             tracing::error!(
-                "LOOKUPD({}): no broadcast address, it will not be asked over HTTP",
+                "LOOKUPD({}): it says no address to dial, and will not be asked over HTTP",
                 self.address
             );
-        } else {
-            let http_address = format!("{}:{}", answer.broadcast_address, answer.http_port);
-            self.http_address.send_replace(Some(http_address));
         }
+        self.reach.send_replace(http_address.map_or(Reach::Nowhere, Reach::At));
         Ok(link)
     }
 }

@@ -12,6 +12,7 @@ use nsq::api::metadata::{ChannelMetadata, Metadata, TopicMetadata};
 use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::Notify;
 
+use super::discovery::{DeclaredChannel, DeclaredTopic};
 use super::topic::Locked;
 use super::{AdminError, NO_PANIC, Node};
 
@@ -132,18 +133,15 @@ impl Node {
                 tracing::warn!("skipping creation of invalid topic {}", topic.name);
                 continue;
             };
-            let applied = self.topic_or_new(&name).with(|Locked { topic: live, now, .. }| {
-                for channel in topic.channels.iter().flatten() {
-                    let Some(name) = ChannelName::parse(&channel.name) else {
-                        tracing::warn!("skipping creation of invalid channel {}", channel.name);
-                        continue;
-                    };
-                    live.create_channel(now, name);
-                    live.pause_channel(now, &name, channel.paused);
+            let channel = |channel: &ChannelMetadata| {
+                let name = ChannelName::parse(&channel.name);
+                if name.is_none() {
+                    tracing::warn!("skipping creation of invalid channel {}", channel.name);
                 }
-                live.pause(now, topic.paused);
-            });
-            applied.expect("nobody deletes topics while the daemon starts");
+                Some(DeclaredChannel { name: name?, paused: Some(channel.paused) })
+            };
+            let channels = topic.channels.iter().flatten().filter_map(channel).collect();
+            self.declare(&DeclaredTopic { name, paused: Some(topic.paused), channels });
         }
     }
 }

@@ -4,6 +4,7 @@
 //! topics to the store, to the clock and to the clients' sessions, and knows neither TCP nor HTTP.
 
 mod client;
+mod discovery;
 mod metadata;
 mod snapshot;
 mod subscription;
@@ -14,7 +15,7 @@ mod tests;
 mod timers;
 mod topic;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,13 +24,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nsq::daemon::clock::Clock;
-use nsq::wire::lookup::Registration;
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::storage::{Event, Request, TopicImage};
 use nsqd_broker::{Publication, Topic, TopicSettings};
 use tokio::sync::watch;
 
 pub use client::{Client, Facts, Identity};
+pub use discovery::{DeclaredChannel, DeclaredTopic, Topology};
 pub use metadata::MetadataError;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 
@@ -109,6 +110,8 @@ pub struct Node {
     metadata: metadata::Writer,
     /// Changes when topics or channels come or go.
     topology: watch::Sender<u64>,
+    /// Whether a new topic waits to be told its channels, see [`discovery`].
+    expects_channels: AtomicBool,
     exiting: AtomicBool,
 }
 
@@ -144,6 +147,7 @@ impl Node {
         let node = Arc::new(Self {
             metadata: metadata::Writer::new(&settings.data_path),
             topology: watch::Sender::default(),
+            expects_channels: AtomicBool::new(false),
             surroundings: Arc::new(Surroundings { clock, store, timers: Timers::default() }),
             topics: RwLock::default(),
             clients: Mutex::default(),
@@ -377,7 +381,12 @@ impl Node {
         let topic = Topic::new(self.topic_settings(*name));
         let handle = TopicHandle::new(topic, number, Arc::clone(&self.surroundings));
         // Before anybody can publish to it: the store must know its name before its first batch.
-        let _ = handle.with(|locked| locked.topic.request_save(locked.now));
+        let _ = handle.with(|Locked { topic, now, .. }| {
+            if self.expects_channels.load(Ordering::Relaxed) {
+                topic.expect_channels(now);
+            }
+            topic.request_save(now);
+        });
         topics.by_name.insert(*name, Arc::clone(&handle));
         topics.by_number.insert(number, Arc::clone(&handle));
         drop(topics);
@@ -416,28 +425,6 @@ impl Node {
     fn topology_changed(&self) {
         self.metadata.request();
         self.topology.send_modify(|version| *version += 1);
-    }
-
-    /// A number that changes whenever topics or channels come or go.
-    pub fn topology(&self) -> watch::Receiver<u64> {
-        self.topology.subscribe()
-    }
-
-    /// The topics and channels that there are, ephemeral ones too: what lookup services are told.
-    pub fn registrations(&self) -> BTreeSet<Registration> {
-        let handles: Vec<_> = self.read_topics().by_name.values().cloned().collect();
-        let mut registrations = BTreeSet::new();
-        for handle in handles {
-            // One that was deleted at this moment is not announced.
-            let _ = handle.with(|Locked { topic, .. }| {
-                let topic_name = topic.name();
-                registrations.insert(Registration { topic: topic_name, channel: None });
-                registrations.extend(
-                    topic.channels().map(|(name, _)| Registration { topic: topic_name, channel: Some(name) }),
-                );
-            });
-        }
-        registrations
     }
 
     fn topic_settings(&self, name: TopicName) -> TopicSettings {

@@ -79,10 +79,15 @@ options! {
                 flag("lookupd-tcp-address").key("nsqlookupd_tcp_addresses"),
             /// How long connecting to an nsqlookupd or an authorisation server over HTTP may take.
             pub http_client_connect_timeout: Duration =
-                flag("http-client-connect-timeout").default("2s").not_yet("asking an nsqlookupd for channels"),
+                flag("http-client-connect-timeout").default("2s"),
             /// How long such a server may take to answer.
             pub http_client_request_timeout: Duration =
-                flag("http-client-request-timeout").default("5s").not_yet("asking an nsqlookupd for channels"),
+                flag("http-client-request-timeout").default("5s"),
+            /// Whether topics that other nodes have, as every nsqlookupd knows, are made here too, with their channels:
+            /// consumers then connect before the first message. Ephemeral ones are not.
+            pub sync_topics: bool = flag("sync-topics").default("false"),
+            /// A file in TOML that names topics and channels to be there from the start, see docs/discovery.md.
+            pub topology_file: PathBuf = flag("topology-file"),
         }
         "Authorisation" {
             /// A server that says what a client may do: `host:port` or a URL. Repeat it for each.

@@ -106,7 +106,7 @@ fn nsq_options() -> Vec<(&'static str, &'static str, ConfigValue, &'static str, 
 const WITHOUT_KEY: [&str; 4] = ["version", "config", "verbose", "worker-id"];
 
 /// What NSQ does not have.
-const EXTENSIONS: [&str; 2] = ["log-format", "requeue-on-disconnect"];
+const EXTENSIONS: [&str; 4] = ["log-format", "requeue-on-disconnect", "sync-topics", "topology-file"];
 
 fn typed(arguments: &[&str]) -> Result<Typed, Stop> {
     PROGRAM.read(arguments.iter().map(OsString::from))
@@ -417,7 +417,6 @@ fn each_option_of_a_missing_feature_warns_once() {
     ])
     .unwrap();
     let expected = [
-        "--http-client-request-timeout is accepted but asking an nsqlookupd for channels is not built yet",
         "--tls-cert is accepted but TLS is not built yet",
         "--max-deflate-level is accepted but compression is not built yet",
     ];

@@ -20,17 +20,22 @@ impl Topic {
         self.expects_channels
     }
 
-    /// Makes those of the expected channels that are not there, and holds no longer for them. All channels of the topic
-    /// see what waited.
+    /// The expected channels are these: makes those that are not there, and holds no longer for them.
     pub fn channels_known(&mut self, now: Now, names: impl IntoIterator<Item = ChannelName>) {
+        self.expects_channels = false;
+        self.create_channels(now, names);
+        self.request_save(now);
+    }
+
+    /// Makes several channels, where there are none of their names. All of them see what waited.
+    pub fn create_channels(&mut self, now: Now, names: impl IntoIterator<Item = ChannelName>) {
         // Else the first of them would get everything before the next is there.
-        self.expects_channels = true;
+        let expects_others = std::mem::replace(&mut self.expects_channels, true);
         for name in names {
             self.create_channel(now, name);
         }
-        self.expects_channels = false;
+        self.expects_channels = expects_others;
         self.hold_or_release(now);
-        self.request_save(now);
     }
 
     /// Stops or resumes handing messages to channels.
