@@ -24,9 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a service that is told nothing else hears that we are there.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The pauses before connecting again: the first, and the longest they double to.
+/// The pauses before connecting again: the first, and the longest they double to. A service that comes back after any
+/// time knows everything within two seconds.
 const RECONNECT_MIN: Duration = Duration::from_millis(250);
-const RECONNECT_MAX: Duration = Duration::from_secs(15);
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// How often a failure that is the same as before is logged.
+const REPEAT_AFTER: Duration = Duration::from_secs(15);
 
 /// How many registrations are sent before their answers are awaited.
 const PIPELINE_MAX: usize = 512;
@@ -83,12 +87,16 @@ impl Peer {
     /// Keeps the service informed until the daemon stops; then takes back what it was told.
     pub(super) async fn run(mut self) {
         let mut pause = RECONNECT_MIN;
+        let mut last_said: Option<(String, Instant)> = None;
         loop {
             let begun = Instant::now();
-            let outcome = self.keep_informed().await;
-            match outcome {
-                Ok(()) => return,
-                Err(broken) => tracing::error!("LOOKUPD({}): {broken}", self.address),
+            let Err(broken) = self.keep_informed().await else { return };
+            let why = broken.to_string();
+            let is_repeated =
+                last_said.as_ref().is_some_and(|(said, at)| *said == why && at.elapsed() < REPEAT_AFTER);
+            if !is_repeated {
+                tracing::error!("LOOKUPD({}): {why}", self.address);
+                last_said = Some((why, Instant::now()));
             }
             self.reach.send_if_modified(|reach| {
                 let was_first_try = *reach == Reach::Untried;
