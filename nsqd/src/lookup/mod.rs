@@ -18,6 +18,7 @@ use nsq::wire::lookup::{Identity, Registration};
 use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 use crate::node::Node;
 use inquiry::{Inquiry, Patience};
@@ -25,6 +26,9 @@ use peer::{Peer, Reach};
 
 /// How many topics are asked for at the same time. A service is asked once for each of them.
 const FINDING_MAX: usize = 32;
+
+/// How often the node is looked at while topics and channels come and go: each look walks all of them.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What every lookup service is dealt with by.
 #[derive(Debug, Clone)]
@@ -100,11 +104,17 @@ impl Lookups {
             let (node, stopping) = (Arc::clone(&self.node), self.stopping.subscribe());
             tokio::spawn(sync::run(node, self.inquiry.subscribe(), self.desired.subscribe(), stopping));
         }
-        self.follow_topology();
+        // A node that has topics from its last life has not changed, but is to be looked at.
+        topology.mark_changed();
+        let (mut has_changed, mut look_at) = (false, Instant::now());
         loop {
             tokio::select! {
                 // Neither sender ends before the daemon does.
-                _ = topology.changed() => self.follow_topology(),
+                _ = topology.changed() => has_changed = true,
+                () = sleep_until(look_at), if has_changed => {
+                    self.follow_topology();
+                    (has_changed, look_at) = (false, Instant::now() + LOOK_INTERVAL);
+                }
                 _ = self.addresses.changed() => self.follow_addresses(),
                 Some(found) = self.finding.tasks.join_next_with_id() => self.found(found),
                 () = &mut stop => break,

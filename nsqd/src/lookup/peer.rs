@@ -117,7 +117,7 @@ impl Peer {
     /// One connection from its first byte to its end. `Ok`: the daemon stops.
     async fn keep_informed(&mut self) -> Result<(), Broken> {
         let mut link = self.connect().await?;
-        let mut registered = BTreeSet::new();
+        let mut registered = Arc::new(BTreeSet::new());
         let mut ping_at = Instant::now() + PING_INTERVAL;
         loop {
             let desired = Arc::clone(&self.desired.borrow_and_update());
@@ -125,7 +125,7 @@ impl Peer {
                 link.ask(commands).await?;
                 ping_at = Instant::now() + PING_INTERVAL;
             }
-            registered.clone_from(&desired);
+            registered = desired;
             tokio::select! {
                 // The sender lives as long as the daemon.
                 _ = self.desired.changed() => {}

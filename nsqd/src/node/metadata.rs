@@ -6,11 +6,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use nsq::api::json::to_go_json;
 use nsq::api::metadata::{ChannelMetadata, Metadata, TopicMetadata};
 use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::discovery::{DeclaredChannel, DeclaredTopic};
 use super::topic::Locked;
@@ -18,6 +20,10 @@ use super::{AdminError, NO_PANIC, Node};
 
 const FILE_NAME: &str = "nsqd.dat";
 const TEMPORARY_NAME: &str = "nsqd.dat.new.tmp";
+
+/// How often the file is written while topics and channels come and go: each time whole. What a crash in between takes
+/// from it, the store still knows.
+const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +87,7 @@ impl Writer {
             if let Err(error) = written {
                 tracing::error!("{error}");
             }
+            sleep(WRITE_INTERVAL).await;
         }
     }
 
