@@ -30,6 +30,8 @@ pub struct Stopped {
     pub ended: Ended,
     /// Its data directory.
     pub directory: TempDir,
+    tcp: SocketAddr,
+    http: SocketAddr,
     flags: Vec<String>,
 }
 
@@ -68,7 +70,7 @@ impl Daemon {
         let process = Process::start(&arguments);
         let tcp = listening_address(&process, "TCP");
         let http = listening_address(&process, "HTTP");
-        differences::wait_until_signals_are_handled(process.id());
+        differences::wait_until_signals_are_handled("nsqd", process.id());
         Self { process, tcp, http, directory, flags }
     }
 
@@ -77,7 +79,7 @@ impl Daemon {
     /// # Panics
     /// When it does not end in order.
     pub fn stop(self) -> Stopped {
-        let stopped = self.end(differences::stop_signal());
+        let stopped = self.end(differences::stop_signal("nsqd"));
         let Ended { status, log, .. } = &stopped.ended;
         assert!(status.success(), "the stop was not orderly, {status}:\n{}", log.join("\n"));
         stopped
@@ -91,7 +93,8 @@ impl Daemon {
     /// Sends a signal and waits for the end it brings.
     pub fn end(self, signal: Signal) -> Stopped {
         self.process.signal(signal);
-        Stopped { ended: self.process.wait(), directory: self.directory, flags: self.flags }
+        let Self { process, tcp, http, directory, flags } = self;
+        Stopped { ended: process.wait(), directory, tcp, http, flags }
     }
 
     /// Ends the daemon in order and starts it again on the same data.
@@ -159,6 +162,13 @@ impl Stopped {
     /// Starts a daemon on the same data, with the same flags.
     pub fn start_again(self) -> Daemon {
         Daemon::start_in(self.directory, self.flags)
+    }
+
+    /// Starts a daemon on the same data, with the same flags, where its clients look for it.
+    pub fn start_in_place(mut self) -> Daemon {
+        let addresses = [format!("--tcp-address={}", self.tcp), format!("--http-address={}", self.http)];
+        self.flags.extend(addresses);
+        self.start_again()
     }
 
     /// Starts a daemon on the same data, with other flags.

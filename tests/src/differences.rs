@@ -1,5 +1,7 @@
-//! The places where this daemon and the original (v1.3.0) are meant to differ: the list of expectations
-//! that `NSQD_PEER=1`, set when `NSQD` names the original, turns to the original's side.
+//! The places where these daemons and the originals (v1.3.0) are meant to differ: the list of expectations
+//! that `NSQD_PEER=1`, set when `NSQD` or `NSQLOOKUPD` names the original, turns to the original's side.
+//!
+//! Each of the two daemons may be the original alone: what `NSQD_PEER=1` says holds for those that are named.
 
 use std::fs;
 use std::time::Duration;
@@ -7,9 +9,20 @@ use std::time::Duration;
 use crate::process::Signal;
 use crate::stats::eventually;
 
-/// Whether the daemon under test is the original.
+/// Whether the nsqd under test is the original.
 pub fn is_original() -> bool {
-    std::env::var_os("NSQD_PEER").is_some_and(|value| value == "1")
+    original("nsqd")
+}
+
+/// Whether the nsqlookupd under test is the original.
+pub fn lookupd_is_original() -> bool {
+    original("nsqlookupd")
+}
+
+/// Whether the program of this name is the original.
+fn original(program: &str) -> bool {
+    let is_set = std::env::var_os("NSQD_PEER").is_some_and(|value| value == "1");
+    is_set && std::env::var_os(program.to_uppercase()).is_some()
 }
 
 /// Messages in flight on a lost connection go back to the queue at once; in the original they wait for
@@ -50,9 +63,9 @@ pub fn sampled_percentage(sample_rate: u32) -> u32 {
     sample_rate + u32::from(is_original())
 }
 
-/// SIGHUP reloads; it kills the original.
-pub fn survives_hangup() -> bool {
-    !is_original()
+/// SIGHUP reloads; it kills the original of either program.
+pub fn survives_hangup(program: &str) -> bool {
+    !original(program)
 }
 
 /// Option values that crash the original later are refused at start.
@@ -72,15 +85,15 @@ pub fn ephemeral_topics_use_no_disk() -> bool {
 }
 
 /// A stop closes connections that never sent the magic too; the original waits for them, for ever.
-pub fn stops_without_waiting_for_a_magic() -> bool {
-    !is_original()
+pub fn stops_without_waiting_for_a_magic(program: &str) -> bool {
+    !original(program)
 }
 
 /// A daemon that listens can be stopped in order. The original listens a moment before it handles signals, and
 /// one that comes too soon kills it: this waits for the thread that its runtime starts to receive them, the
 /// only one that blocks some but neither SIGINT nor SIGTERM.
-pub fn wait_until_signals_are_handled(process_id: u32) {
-    if !is_original() {
+pub fn wait_until_signals_are_handled(program: &str, process_id: u32) {
+    if !original(program) {
         return;
     }
     let stop_signals = 1 << (2 - 1) | 1 << (15 - 1);
@@ -98,8 +111,8 @@ pub fn wait_until_signals_are_handled(process_id: u32) {
 }
 
 /// The signal that surely stops a daemon in order. The original handles SIGINT first and SIGTERM a moment later.
-pub fn stop_signal() -> Signal {
-    if is_original() { Signal::INT } else { Signal::TERM }
+pub fn stop_signal(program: &str) -> Signal {
+    if original(program) { Signal::INT } else { Signal::TERM }
 }
 
 /// In the configuration file a truth value may be a number: 1 is true. In the original 1 is false.
@@ -107,30 +120,47 @@ pub fn numbers_in_the_file_are_truth_values() -> bool {
     !is_original()
 }
 
+/// nsqd sees at once that a lookup service is gone, and connects to it again by itself. The original sees it with the
+/// next command it has for it, which is lost, and connects with the one after; an idle one every 15 s.
+pub fn notices_a_lost_service() -> bool {
+    !is_original()
+}
+
+/// nsqd tells a lookup service of each topic and channel once; the original may tell it again, and of a topic too
+/// that comes with its channel.
+pub fn registers_once() -> bool {
+    !is_original()
+}
+
+/// A stop takes back at the lookup services what was told; the original just hangs up.
+pub fn unregisters_on_a_stop() -> bool {
+    !is_original()
+}
+
 /// nsqlookupd's lists come in the order of names; the original's in any.
 pub fn lists_are_sorted() -> bool {
-    !is_original()
+    !lookupd_is_original()
 }
 
 /// A body size of IDENTIFY that is negative crashes the original nsqlookupd, and one that is huge makes it reserve
 /// so much memory; here both are errors.
 pub fn registration_sizes_are_bounded() -> bool {
-    !is_original()
+    !lookupd_is_original()
 }
 
 /// nsqlookupd refuses a line that has no end; the original reads on for ever.
 pub fn registration_lines_are_bounded() -> bool {
-    !is_original()
+    !lookupd_is_original()
 }
 
 /// `/topic/tombstone?topic=*` hides a node from all its topics; in the original from an arbitrary one of them.
 pub fn all_topics_are_tombstoned_at_once() -> bool {
-    !is_original()
+    !lookupd_is_original()
 }
 
 /// Profiles in Go's format are the original's alone.
-pub fn has_go_profiles() -> bool {
-    is_original()
+pub fn has_go_profiles(program: &str) -> bool {
+    original(program)
 }
 
 /// `--max-body-size` holds for `/mpub` whatever way the body comes; the original does not count chunks.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,6 +11,8 @@ use crate::differences;
 use crate::http::{Request, Response};
 use crate::process::{Ended, Process, Signal};
 use crate::raw::{Client, be, with_body};
+use crate::stats::eventually_within;
+use crate::{Daemon, PATIENCE};
 
 /// A running nsqlookupd. It is killed when it goes out of scope, also when the test panics.
 #[derive(Debug)]
@@ -19,6 +22,15 @@ pub struct Lookupd {
     pub tcp: SocketAddr,
     /// Where it listens for HTTP requests.
     pub http: SocketAddr,
+    flags: Vec<String>,
+}
+
+/// Where and how an nsqlookupd runs or ran: one can be started there again.
+#[derive(Debug, Clone)]
+pub struct Place {
+    tcp: SocketAddr,
+    http: SocketAddr,
+    flags: Vec<String>,
 }
 
 /// An nsqd's connection to nsqlookupd.
@@ -28,18 +40,20 @@ pub struct Registrar(Client);
 impl Lookupd {
     /// Starts one with the default options and waits until it listens.
     pub fn start() -> Self {
-        Self::with(&[])
+        Self::with::<&str>(&[])
     }
 
     /// Starts one with more flags. A flag given here wins over the harness's own of the same name.
-    pub fn with(flags: &[&str]) -> Self {
-        let mut arguments = vec!["--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"];
-        arguments.extend_from_slice(flags);
+    pub fn with<F: AsRef<str>>(flags: &[F]) -> Self {
+        let flags: Vec<String> = flags.iter().map(|flag| flag.as_ref().to_owned()).collect();
+        let mut arguments =
+            vec!["--tcp-address=127.0.0.1:0".to_owned(), "--http-address=127.0.0.1:0".to_owned()];
+        arguments.extend(flags.iter().cloned());
         let process = Process::start_program("nsqlookupd", &arguments);
         let tcp = listening_address(&process, "TCP");
         let http = listening_address(&process, "HTTP");
-        differences::wait_until_signals_are_handled(process.id());
-        Self { process, tcp, http }
+        differences::wait_until_signals_are_handled("nsqlookupd", process.id());
+        Self { process, tcp, http, flags }
     }
 
     /// Ends it in order and waits for that.
@@ -47,7 +61,7 @@ impl Lookupd {
     /// # Panics
     /// When it does not end in order.
     pub fn stop(self) -> Ended {
-        let ended = self.end(differences::stop_signal());
+        let ended = self.end(differences::stop_signal("nsqlookupd"));
         assert!(
             ended.status.success(),
             "the stop was not orderly, {}:\n{}",
@@ -61,6 +75,11 @@ impl Lookupd {
     pub fn end(self, signal: Signal) -> Ended {
         self.process.signal(signal);
         self.process.wait()
+    }
+
+    /// Where and how it runs.
+    pub fn place(&self) -> Place {
+        Place { tcp: self.tcp, http: self.http, flags: self.flags.clone() }
     }
 
     /// The running program.
@@ -124,6 +143,31 @@ impl Lookupd {
         addresses(&response.json()["producers"])
     }
 
+    /// The TCP addresses of those who are found for a topic, in order; nobody has a topic that is unknown.
+    pub fn producers(&self, topic: &str) -> Vec<String> {
+        let found = self.get(&format!("/lookup?topic={topic}")).json();
+        let address = |one: &Value| {
+            format!("{}:{}", one["broadcast_address"].as_str().unwrap_or_default(), one["tcp_port"])
+        };
+        let mut producers: Vec<String> =
+            found["producers"].as_array().into_iter().flatten().map(address).collect();
+        producers.sort();
+        producers
+    }
+
+    /// Waits until these nsqd and no other are found for the topic, each once.
+    pub fn wait_for_producers(&self, topic: &str, expected: &[&Daemon]) {
+        self.wait_long_for_producers(PATIENCE, topic, expected);
+    }
+
+    /// Waits so long until these nsqd and no other are found for the topic, each once.
+    pub fn wait_long_for_producers(&self, patience: Duration, topic: &str, expected: &[&Daemon]) {
+        let mut expected: Vec<String> = expected.iter().map(|daemon| daemon.tcp.to_string()).collect();
+        expected.sort();
+        let what = format!("{expected:?} as producers of {topic}");
+        eventually_within(patience, &what, || self.producers(topic), |found| *found == expected);
+    }
+
     /// The broadcast addresses of all that are alive.
     pub fn nodes(&self) -> BTreeSet<String> {
         addresses(&self.get("/nodes").json()["producers"])
@@ -132,6 +176,15 @@ impl Lookupd {
     /// How many have which key in `/debug`.
     pub fn debug_count(&self, key: &str) -> usize {
         self.get("/debug").json()[key].as_array().map_or(0, Vec::len)
+    }
+}
+
+impl Place {
+    /// Starts one here.
+    pub fn start(&self) -> Lookupd {
+        let mut flags = self.flags.clone();
+        flags.extend([format!("--tcp-address={}", self.tcp), format!("--http-address={}", self.http)]);
+        Lookupd::with(&flags)
     }
 }
 

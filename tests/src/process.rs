@@ -60,7 +60,20 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn start_program<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> Self {
-        let mut command = Command::new(program(name));
+        Self::spawn(Command::new(program(name)), arguments)
+    }
+
+    /// Starts the daemon of that name by another program, which becomes it.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_within<A: AsRef<OsStr>>(starter: &[&str], name: &str, arguments: &[A]) -> Self {
+        let mut command = Command::new(starter[0]);
+        command.args(&starter[1..]).arg(program(name));
+        Self::spawn(command, arguments)
+    }
+
+    fn spawn<A: AsRef<OsStr>>(mut command: Command, arguments: &[A]) -> Self {
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("stderr is piped");

@@ -53,7 +53,20 @@ impl Daemon {
 /// # Panics
 /// When it does not come to hold in time, with what was seen last.
 pub fn eventually<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, wanted: impl Fn(&T) -> bool) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    eventually_within(PATIENCE, what, look, wanted)
+}
+
+/// Looks again and again for so long, until `wanted` holds; gives what was seen then.
+///
+/// # Panics
+/// When it does not come to hold in time, with what was seen last.
+pub fn eventually_within<T: std::fmt::Debug>(
+    patience: Duration,
+    what: &str,
+    look: impl Fn() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         let seen = look();
         if wanted(&seen) {

@@ -27,7 +27,8 @@ fn clients_see_a_plain_end() {
     consumer.ready(1);
     consumer.publish("t", b"x");
     consumer.expect_body("x");
-    let without_magic = differences::stops_without_waiting_for_a_magic().then(|| daemon.connect_silently());
+    let without_magic =
+        differences::stops_without_waiting_for_a_magic("nsqd").then(|| daemon.connect_silently());
     daemon.stop();
     for mut client in [silent, consumer].into_iter().chain(without_magic) {
         client.expect_end();
@@ -68,7 +69,7 @@ fn sigquit_ends_at_once() {
 #[test]
 fn sighup_reloads_or_kills() {
     let daemon = Daemon::start();
-    if differences::survives_hangup() {
+    if differences::survives_hangup("nsqd") {
         daemon.process().signal(Signal::HUP);
         daemon.publish("t", b"x");
         assert_eq!(daemon.stop().ended.status.code(), Some(0));

@@ -109,7 +109,7 @@ fn a_value_of_the_file_that_cannot_fit_ends_with_1() {
         "--http-address=127.0.0.1:0",
     ]);
     assert_eq!(ended.status.code(), Some(1));
-    let said = if differences::is_original() {
+    let said = if differences::lookupd_is_original() {
         "ERROR: Resolve failed to coerce value"
     } else {
         "FATAL: failed to coerce value"
@@ -126,7 +126,7 @@ fn an_address_in_use_is_fatal() {
     each([("tcp", &taken, &free), ("http", &free, &taken)], |(_, tcp, http)| {
         let ended = run(&[&format!("--tcp-address={tcp}"), &format!("--http-address={http}")]);
         // The original's format string has no place for the cause; what it prints then is Go's complaint.
-        let start = if differences::is_original() {
+        let start = if differences::lookupd_is_original() {
             "failed to instantiate nsqlookupd"
         } else {
             "failed to instantiate nsqlookupd - "

@@ -8,7 +8,7 @@ use nsq_tests::{Lookupd, differences, each};
 #[test]
 fn an_orderly_stop_succeeds_and_ends_every_connection() {
     each([("SIGINT", Signal::INT), ("SIGTERM", Signal::TERM)], |(name, signal)| {
-        if *name == "SIGTERM" && differences::is_original() {
+        if *name == "SIGTERM" && differences::lookupd_is_original() {
             // It handles SIGINT first, and a signal that comes too soon kills it.
             return;
         }
@@ -18,7 +18,7 @@ fn an_orderly_stop_succeeds_and_ends_every_connection() {
         let mut unknown = lookupd.connect();
         unknown.command("PING");
         let mut without_magic =
-            differences::stops_without_waiting_for_a_magic().then(|| lookupd.connect_silently());
+            differences::stops_without_waiting_for_a_magic("nsqlookupd").then(|| lookupd.connect_silently());
         let ended = lookupd.end(*signal);
         assert_eq!(ended.status.code(), Some(0));
         for client in [&mut producer, &mut unknown].into_iter().chain(&mut without_magic) {
@@ -52,7 +52,7 @@ fn sigquit_ends_at_once() {
 #[test]
 fn sighup_reloads_or_kills() {
     let lookupd = Lookupd::start();
-    if differences::survives_hangup() {
+    if differences::survives_hangup("nsqlookupd") {
         lookupd.process().signal(Signal::HUP);
         lookupd.process().wait_for_log("the reload", |line| line.contains("SIGHUP received"));
         lookupd.act("/topic/create?topic=t");

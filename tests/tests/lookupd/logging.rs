@@ -166,7 +166,7 @@ fn deleting_everything_is_a_warning() {
     let lookupd = Lookupd::start();
     lookupd.act("/topic/create?topic=t");
     lookupd.act("/topic/delete?topic=*");
-    let level = if differences::is_original() { "INFO" } else { "WARNING" };
+    let level = if differences::lookupd_is_original() { "INFO" } else { "WARNING" };
     lookupd.process().wait_for_log("the deletion", |line| line.contains(level) && line.contains("topic(*)"));
 }
 
@@ -179,9 +179,9 @@ fn a_level_keeps_lower_ones_out() {
             "nsqlookupd",
             &[&format!("--log-level={level}"), "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"],
         );
-        differences::wait_until_signals_are_handled(process.id());
+        differences::wait_until_signals_are_handled("nsqlookupd", process.id());
         nsq_tests::stats::eventually("two listeners", || listeners(process.id()), |count| *count >= 2);
-        process.signal(differences::stop_signal());
+        process.signal(differences::stop_signal("nsqlookupd"));
         assert_eq!(process.wait().log, Vec::<String>::new());
     });
 }
