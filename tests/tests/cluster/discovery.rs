@@ -1,193 +1,117 @@
-//! Channels of a topic that is new on a node, found at the lookup services (spec nsqd-operation.md, §10); topics that
-//! are there before the first message (docs/discovery.md).
+//! What an nsqd has, nsqlookupd tells: the two real daemons together.
 
-use std::fs;
-
-use nsq_tests::daemon::new_directory;
-use nsq_tests::process::{Process, Signal};
 use nsq_tests::stats::eventually;
-use nsq_tests::{Daemon, Lookupd, differences};
+use nsq_tests::{Daemon, Lookupd, cluster};
+use serde_json::{Value, json};
 
-/// A lookup service that says where it can be asked over HTTP.
-fn lookupd() -> Lookupd {
-    Lookupd::with(&["--broadcast-address=127.0.0.1"])
-}
-
-/// An nsqd that has registered with it.
-fn daemon_at(lookupd: &Lookupd, name: &str, flags: &[&str]) -> Daemon {
-    let (address, name_flag) = (lookupd_flag(lookupd), format!("--broadcast-address={name}"));
-    let daemon = Daemon::with(&[&[address.as_str(), name_flag.as_str()], flags].concat());
-    eventually("a registration", || lookupd.nodes(), |nodes| nodes.contains(name));
-    daemon
-}
-
-fn lookupd_flag(lookupd: &Lookupd) -> String {
-    format!("--lookupd-tcp-address={}", lookupd.tcp)
+#[test]
+fn an_nsqd_is_shown_as_it_describes_itself() {
+    let service = cluster::lookupd(&[]);
+    let daemon = cluster::nsqd(&[&service], &["--topology-region=rr", "--topology-zone=zz"]);
+    daemon.act("/topic/create?topic=t");
+    service.wait_for_producers("t", &[&daemon]);
+    let node = only_node(&service);
+    assert_eq!(node["broadcast_address"], daemon.tcp.ip().to_string());
+    assert_eq!(node["tcp_port"], daemon.tcp.port());
+    assert_eq!(node["http_port"], daemon.http.port());
+    assert_eq!(node["version"], "1.3.0");
+    assert_eq!((&node["topology_region"], &node["topology_zone"]), (&json!("rr"), &json!("zz")));
+    assert_eq!((&node["topics"], &node["tombstones"]), (&json!(["t"]), &json!([false])));
+    assert!(!node["hostname"].as_str().expect("it is text").is_empty());
+    let mut found = service.get("/lookup?topic=t").json()["producers"][0].clone();
+    let found = found.as_object_mut().expect("it is an object");
+    let mut node = node;
+    let shown = node.as_object_mut().expect("it is an object");
+    shown.retain(|key, _| key != "topics" && key != "tombstones");
+    assert_eq!(found, shown, "both describe it alike");
 }
 
 #[test]
-fn a_new_topic_has_the_channels_that_are_known_elsewhere() {
-    let lookupd = lookupd();
-    for channel in ["a", "b", "passing%23ephemeral"] {
-        lookupd.act(&format!("/channel/create?topic=t&channel={channel}"));
+fn topics_and_channels_are_known_as_they_come_and_go() {
+    let service = cluster::lookupd(&[]);
+    let daemon = cluster::nsqd(&[&service], &[]);
+    daemon.publish("t", "x");
+    service.wait_for_producers("t", &[&daemon]);
+    let consumer = daemon.subscribe("t", "c");
+    let fleeting = daemon.subscribe("e#ephemeral", "x#ephemeral");
+    wait_for_channels(&service, "t", &["c"]);
+    wait_for_channels(&service, "e#ephemeral", &["x#ephemeral"]);
+    drop(fleeting);
+    eventually("no ephemeral topic", || service.topics(), |topics| !topics.contains("e#ephemeral"));
+    drop(consumer);
+    daemon.act("/channel/delete?topic=t&channel=c");
+    eventually("nobody with the channel", || service.debug_count("channel:t:c"), |count| *count == 0);
+    service.wait_for_producers("t", &[&daemon]);
+    daemon.act("/topic/delete?topic=t");
+    service.wait_for_producers("t", &[]);
+    assert!(service.topics().contains("t"), "a lasting name stays");
+}
+
+#[test]
+fn every_service_knows_every_nsqd() {
+    let services = [cluster::lookupd(&[]), cluster::lookupd(&[])];
+    let [one, other] = &services;
+    let daemons: Vec<Daemon> = (0..3).map(|_| cluster::nsqd(&[one, other], &[])).collect();
+    for daemon in &daemons {
+        daemon.act("/topic/create?topic=t");
     }
-    let daemon = daemon_at(&lookupd, "host", &[]);
-    daemon.publish("t", "early");
-    daemon.wait_for_channel("t", "a", "depth", 1);
-    daemon.wait_for_channel("t", "b", "depth", 1);
-    assert!(daemon.channel_stats("t", "passing#ephemeral").is_null());
-    // Created by name, or by a consumer: the same.
-    lookupd.act("/channel/create?topic=created&channel=a");
-    daemon.act("/topic/create?topic=created");
-    daemon.wait_for_channel("created", "a", "depth", 0);
-    lookupd.act("/channel/create?topic=subscribed&channel=a");
-    let _consumer = daemon.subscribe("subscribed", "b");
-    daemon.wait_for_channel("subscribed", "a", "depth", 0);
-}
-
-#[test]
-fn channels_of_all_lookup_services_are_found() {
-    let (first, second) = (lookupd(), lookupd());
-    first.act("/channel/create?topic=t&channel=a");
-    second.act("/channel/create?topic=t&channel=b");
-    let daemon = daemon_at(&first, "host", &[&lookupd_flag(&second)]);
-    eventually("a registration", || second.nodes(), |nodes| nodes.contains("host"));
-    daemon.publish("t", "early");
-    daemon.wait_for_channel("t", "a", "depth", 1);
-    daemon.wait_for_channel("t", "b", "depth", 1);
-}
-
-#[test]
-fn nobody_waits_for_channels_and_no_channel_misses_a_message() {
-    if differences::new_topics_wait_for_lookups() {
-        return;
+    let all: Vec<&Daemon> = daemons.iter().collect();
+    for service in &services {
+        service.wait_for_producers("t", &all);
+        assert_eq!(service.nodes().len(), 3);
     }
-    let lookupd = lookupd();
-    lookupd.act("/channel/create?topic=t&channel=elsewhere");
-    let daemon = daemon_at(&lookupd, "host", &[]);
-    lookupd.process().signal(Signal::STOP);
-    daemon.publish("t", "early");
-    let mut consumer = daemon.subscribe("t", "here");
-    consumer.ready(1);
-    consumer.expect_silence();
-    assert_eq!(daemon.topic_stats("t")["depth"], 1);
-    lookupd.process().signal(Signal::CONT);
-    consumer.expect_body("early");
-    daemon.wait_for_channel("t", "elsewhere", "depth", 1);
 }
 
 #[test]
-fn a_topic_goes_on_when_no_lookup_service_answers() {
-    let lookupd = lookupd();
-    let daemon = daemon_at(&lookupd, "host", &["--http-client-request-timeout=300ms"]);
-    lookupd.process().signal(Signal::STOP);
-    daemon.publish("t", "early");
-    let mut consumer = daemon.subscribe("t", "here");
-    consumer.ready(1);
-    consumer.expect_body("early");
-    lookupd.process().signal(Signal::CONT);
-}
-
-#[test]
-fn a_lookup_service_that_never_came_is_not_waited_for() {
-    let daemon = Daemon::with(&["--lookupd-tcp-address=127.0.0.1:1"]);
-    daemon.publish("t", "early");
-    let mut consumer = daemon.subscribe("t", "here");
-    consumer.ready(1);
-    consumer.expect_body("early");
-    let said = "no available nsqlookupd to query for channels to pre-create for topic t";
-    daemon.process().wait_for_log(said, |line| line.contains(said));
-}
-
-#[test]
-fn topics_of_other_nodes_are_made_where_that_is_wanted() {
-    if differences::is_original() {
-        return;
+fn what_was_on_the_disk_is_registered_at_the_start() {
+    let service = cluster::lookupd(&[]);
+    let daemon = cluster::nsqd(&[&service], &[]);
+    for target in ["/topic/create?topic=lone", "/topic/create?topic=t", "/channel/create?topic=t&channel=c"] {
+        daemon.act(target);
     }
-    let lookupd = lookupd();
-    let here = daemon_at(&lookupd, "here", &["--sync-topics"]);
-    let there = daemon_at(&lookupd, "there", &[]);
-    let consumer = there.subscribe("passing#ephemeral", "c");
-    there.act("/topic/create?topic=t");
-    there.act("/channel/create?topic=t&channel=a");
-    let passing = there.subscribe("t", "passing#ephemeral");
-    here.wait_for_channel("t", "a", "depth", 0);
-    assert!(here.channel_stats("t", "passing#ephemeral").is_null());
-    assert!(here.topic_stats("passing#ephemeral").is_null());
-    eventually("both nodes", || lookupd.found("t"), |found| found.len() == 2);
-    drop((consumer, passing));
+    service.wait_for_producers("lone", &[&daemon]);
+    wait_for_channels(&service, "t", &["c"]);
+    let stopped = daemon.stop();
+    service.wait_for_producers("lone", &[]);
+    let daemon = stopped.start_in_place();
+    for topic in ["lone", "t"] {
+        service.wait_for_producers(topic, &[&daemon]);
+    }
+    eventually("the channel's owner", || service.debug_count("channel:t:c"), |count| *count == 1);
 }
 
 #[test]
-fn topics_that_nobody_has_any_more_are_not_made() {
-    if differences::is_original() {
-        return;
-    }
-    let lookupd = lookupd();
-    lookupd.act("/channel/create?topic=abandoned&channel=c");
-    let there = daemon_at(&lookupd, "there", &[]);
-    there.act("/topic/create?topic=kept");
-    let here = daemon_at(&lookupd, "here", &["--sync-topics"]);
-    eventually("the other topic", || here.topic_stats("kept"), |stats| !stats.is_null());
-    assert!(here.topic_stats("abandoned").is_null());
+fn a_service_that_is_added_later_knows_everything_and_one_that_is_removed_nothing() {
+    let (first, second) = (cluster::lookupd(&[]), cluster::lookupd(&[]));
+    let daemon = cluster::nsqd(&[&first], &[]);
+    daemon.act("/topic/create?topic=t");
+    first.wait_for_producers("t", &[&daemon]);
+    daemon.put("/config/nsqlookupd_tcp_addresses", format!("[\"{}\"]", second.tcp));
+    second.wait_for_producers("t", &[&daemon]);
+    first.wait_for_producers("t", &[]);
+    assert!(first.nodes().is_empty());
 }
 
 #[test]
-fn a_topology_file_is_there_before_the_first_client() {
-    if differences::is_original() {
-        return;
-    }
-    let directory = new_directory();
-    let file = directory.path().join("topology.toml");
-    let text =
-        "[topics.t]\nchannels = [\"a\", { name = \"b\", paused = true }]\n[topics.still]\npaused = true\n";
-    fs::write(&file, text).expect("the directory is writable");
-    let flag = format!("--topology-file={}", file.display());
-    let daemon = Daemon::with(&[&flag]);
-    daemon.publish("t", "first");
-    daemon.wait_for_channel("t", "a", "depth", 1);
-    assert_eq!(daemon.channel_stats("t", "b")["paused"], true);
-    assert_eq!(daemon.topic_stats("still")["paused"], true);
-    daemon.act("/channel/unpause?topic=t&channel=b");
-    daemon.act("/channel/create?topic=t&channel=more");
-    // What it says is so at each start; what it does not speak of stays.
-    let daemon = daemon.restart();
-    assert_eq!(daemon.channel_stats("t", "b")["paused"], true);
-    assert_eq!(daemon.channel_stats("t", "b")["depth"], 1);
-    assert_eq!(daemon.channel_stats("t", "more")["depth"], 0);
+fn a_service_that_is_not_there_at_the_start_is_found_when_it_comes() {
+    let service = cluster::lookupd(&[]);
+    let place = service.place();
+    let address = format!("--lookupd-tcp-address={}", service.tcp);
+    service.stop();
+    let daemon = cluster::nsqd(&[], &[&address]);
+    daemon.act("/topic/create?topic=t");
+    let service = place.start();
+    cluster::nudge(&daemon);
+    service.wait_for_producers("t", &[&daemon]);
 }
 
-#[test]
-fn a_topology_file_that_makes_no_sense_ends_the_start() {
-    if differences::is_original() {
-        return;
-    }
-    let directory = new_directory();
-    let file = directory.path().join("topology.toml");
-    fs::write(&file, "[topics.t]\nchanels = []\n").expect("the directory is writable");
-    let ended = Process::start(&[
-        format!("--topology-file={}", file.display()),
-        format!("--data-path={}", directory.path().display()),
-    ])
-    .wait();
-    assert_eq!(ended.status.code(), Some(1));
-    let said = "FATAL: failed to load topology file - ";
-    let line = ended.log.iter().find(|line| line.contains(said)).expect("it says why");
-    assert!(line.ends_with("line 2: unknown field `chanels`, expected `paused` or `channels`"), "{line}");
+fn only_node(service: &Lookupd) -> Value {
+    let nodes = service.get("/nodes").json()["producers"].clone();
+    assert_eq!(nodes.as_array().map(Vec::len), Some(1), "{nodes}");
+    nodes[0].clone()
 }
 
-#[test]
-fn declared_topics_find_their_other_channels_too() {
-    if differences::is_original() {
-        return;
-    }
-    let lookupd = lookupd();
-    lookupd.act("/channel/create?topic=t&channel=elsewhere");
-    let directory = new_directory();
-    let file = directory.path().join("topology.toml");
-    fs::write(&file, "[topics.t]\nchannels = [\"declared\"]\n").expect("the directory is writable");
-    let daemon = Daemon::with(&[&lookupd_flag(&lookupd), &format!("--topology-file={}", file.display())]);
-    daemon.publish("t", "first");
-    daemon.wait_for_channel("t", "declared", "depth", 1);
-    daemon.wait_for_channel("t", "elsewhere", "depth", 1);
+fn wait_for_channels(service: &Lookupd, topic: &str, expected: &[&str]) {
+    let expected = expected.iter().map(|channel| (*channel).to_owned()).collect();
+    eventually("the channels", || service.channels(topic), |channels| *channels == expected);
 }
