@@ -238,6 +238,11 @@ impl Registrar {
         self.0.expect_end();
     }
 
+    /// Nothing must come for a short while, and the connection must stay.
+    pub fn expect_silence(&mut self) {
+        self.0.expect_silence();
+    }
+
     /// The next response.
     pub fn response(&mut self) -> Vec<u8> {
         let size = u32::from_be_bytes(self.0.next_bytes(4).try_into().expect("it is four bytes"));

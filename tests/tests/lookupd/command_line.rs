@@ -34,6 +34,38 @@ fn help_tells_the_flags_and_succeeds() {
 }
 
 #[test]
+fn the_help_tells_the_defaults() {
+    let ended = run(&["--help"]);
+    let text = ended.log.join("\n") + &ended.output;
+    each(["0.0.0.0:4160", "0.0.0.0:4161", "[nsqlookupd] ", "5m0s", "45s"], |default| {
+        assert!(text.contains(default), "{text}");
+    });
+}
+
+#[test]
+fn what_can_be_said_in_several_ways_is_understood() {
+    each(
+        [
+            "--log-level=debug",
+            "--log-level=Info",
+            "--log-level=WARN",
+            "--log-level=eRRor",
+            "--inactive-producer-timeout=1h30m",
+            "-tombstone-lifetime=300ms",
+            "--verbose",
+            "-verbose=false",
+        ],
+        |flag| {
+            // Without its first lines there is nothing to wait for: the port that is taken ends it.
+            let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+            let address = taken.local_addr().expect("it is bound");
+            let ended = run(&[flag, &format!("--tcp-address={address}"), "--http-address=127.0.0.1:0"]);
+            assert_eq!(ended.status.code(), Some(1), "{:?}", ended.log);
+        },
+    );
+}
+
+#[test]
 fn what_cannot_be_parsed_ends_with_2() {
     each(
         [
@@ -74,6 +106,27 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         lookupd.connect().identify(r#"{"broadcast_address":"a","tcp_port":1,"http_port":2,"version":"v"}"#);
     assert_eq!(answer["broadcast_address"], "flag");
     assert!(lookupd.process().log_lines()[0].starts_with("[flag] "));
+}
+
+#[test]
+fn the_file_gives_durations_as_text_or_in_milliseconds_and_no_commands() {
+    let directory = new_directory();
+    each(
+        [
+            ("text", "tombstone_lifetime = \"150ms\""),
+            ("milliseconds", "tombstone_lifetime = 150"),
+            ("no keys", "tombstone_lifetime = 150\nversion = true\nverbose = \"x\"\nconfig = 3"),
+        ],
+        |(name, text)| {
+            let path = directory.path().join(format!("{name}.toml"));
+            std::fs::write(&path, text).expect("the directory is ours");
+            let lookupd = Lookupd::with(&[format!("--config={}", path.display())]);
+            let mut client = lookupd.producer("a");
+            client.command("REGISTER t");
+            lookupd.act("/topic/tombstone?topic=t&node=a:11");
+            nsq_tests::stats::eventually("the node again", || lookupd.found("t"), |found| !found.is_empty());
+        },
+    );
 }
 
 #[test]
@@ -123,7 +176,7 @@ fn an_address_in_use_is_fatal() {
     let address = taken.local_addr().expect("it is bound");
     let free = "127.0.0.1:0".to_owned();
     let taken = address.to_string();
-    each([("tcp", &taken, &free), ("http", &free, &taken)], |(_, tcp, http)| {
+    each([("tcp", &taken, &free), ("http", &free, &taken), ("both", &taken, &taken)], |(_, tcp, http)| {
         let ended = run(&[&format!("--tcp-address={tcp}"), &format!("--http-address={http}")]);
         // The original's format string has no place for the cause; what it prints then is Go's complaint.
         let start = if differences::lookupd_is_original() {

@@ -48,7 +48,16 @@ fn a_path_says_which_methods_it_knows() {
 fn unknown_paths_are_not_found() {
     let lookupd = Lookupd::start();
     each(
-        ["/", "/nope", "/topic", "/stats", "/config/log_level", "/debug/pprof/mutex", "/debug/pprof/trace"],
+        [
+            "/",
+            "/nope",
+            "/topic",
+            "/stats",
+            "/config/log_level",
+            "/debug/pprof/mutex",
+            "/debug/pprof/allocs",
+            "/debug/pprof/trace",
+        ],
         |path| lookupd.get(path).expect_error(404, "NOT_FOUND"),
     );
 }
@@ -68,6 +77,7 @@ fn paths_that_are_almost_right_are_redirected() {
             let (method, target) = request.split_once(' ').expect("there is one");
             let response = Request::new(method, target).send(lookupd.http);
             assert_eq!((response.status, response.header("Location")), (*status, Some(*location)));
+            assert_eq!(response.header("X-Nsq-Content-Type"), None);
         },
     );
     assert!(lookupd.topics().is_empty());
@@ -97,6 +107,7 @@ fn debug_pages_are_there() {
     let lookupd = Lookupd::start();
     let index = lookupd.get("/debug/pprof");
     assert!(index.status == 200 && index.text().contains("cmdline"), "{index:?}");
+    assert_eq!(index.header("X-Nsq-Content-Type"), None);
     assert!(lookupd.get("/debug/pprof/cmdline").text().contains("nsqlookupd"));
     for method in ["GET", "POST"] {
         let symbols = Request::new(method, "/debug/pprof/symbol").send(lookupd.http);

@@ -19,7 +19,9 @@ fn a_line_is_prefix_time_level_text() {
             let lookupd = Lookupd::with(&[flag]);
             lookupd.producer("a").command("REGISTER t c");
             lookupd.get("/topics");
-            for line in lookupd.stop().log {
+            let ended = lookupd.stop();
+            assert_eq!(ended.output, "", "the log goes to standard error alone");
+            for line in ended.log {
                 let (level, _) = parse(prefix, &line);
                 assert!(["DEBUG", "INFO", "WARNING", "ERROR", "FATAL"].contains(&level), "{line}");
             }
@@ -115,6 +117,30 @@ fn refusals_are_told_twice() {
     client.expect_fatal("E_BAD_PROTOCOL");
     let said = format!(" ERROR: client({}) bad protocol magic '  V2'", client.address());
     lookupd.process().wait_for_log(&said, |line| line.ends_with(&said));
+}
+
+#[test]
+fn a_refusal_is_told_with_its_cause() {
+    let lookupd = Lookupd::start();
+    let mut client = lookupd.connect();
+    client.send_identify("no JSON");
+    client.expect_fatal("E_BAD_BODY IDENTIFY failed to decode JSON body");
+    let start = format!(" ERROR: [{}] - E_BAD_BODY IDENTIFY failed to decode JSON body - ", client.address());
+    let line = lookupd.process().wait_for_log(&start, |line| line.contains(&start));
+    assert!(!line.ends_with(&start), "{line} has no cause");
+}
+
+#[test]
+fn redirects_and_diagnostics_are_no_lines() {
+    let lookupd = Lookupd::start();
+    for target in ["/ping/", "//topics", "/debug/pprof", "/debug/pprof/cmdline"] {
+        lookupd.get(target);
+    }
+    lookupd.get("/info");
+    lookupd.process().wait_for_log("the last request", |line| line.contains(" GET /info "));
+    let log = lookupd.stop().log;
+    let requests = log.iter().filter(|line| line.contains(" GET /")).count();
+    assert_eq!(requests, 1, "{log:?}");
 }
 
 #[test]

@@ -103,6 +103,28 @@ fn a_name_may_have_64_characters() {
 }
 
 #[test]
+fn names_have_letters_digits_and_three_marks() {
+    let lookupd = Lookupd::start();
+    let mut client = lookupd.producer("a");
+    client.command("REGISTER Az09.-_ .");
+    assert!(lookupd.channels("Az09.-_").contains("."));
+    each(["t+", "t/", "t*", "t#", "t#e", "t#ephemeralx", "#ephemeral", "\u{e4}"], |name| {
+        let mut client = lookupd.producer("b");
+        client.send(format!("REGISTER {name}\n"));
+        client.expect_fatal(format!("E_BAD_TOPIC REGISTER topic name '{name}' is not valid"));
+    });
+}
+
+#[test]
+fn who_asks_nothing_is_told_nothing() {
+    let lookupd = Lookupd::start();
+    let mut client = lookupd.producer("a");
+    client.command("REGISTER t");
+    client.expect_silence();
+    client.command("PING");
+}
+
+#[test]
 fn lines_are_trimmed_and_further_words_are_ignored() {
     let lookupd = Lookupd::start();
     let mut client = lookupd.connect();

@@ -113,10 +113,11 @@ fn a_disconnect_leaves_every_name() {
 fn who_says_nothing_is_hidden_until_it_pings() {
     let lookupd = Lookupd::with(&["--inactive-producer-timeout=300ms"]);
     let mut client = lookupd.producer("a");
-    client.command("REGISTER t");
+    client.command("REGISTER t c");
     eventually("an empty lookup", || lookupd.found("t"), |found| found.is_empty());
     assert!(lookupd.nodes().is_empty());
     assert_eq!(lookupd.topics(), ["t".to_owned()].into(), "the topic is not hidden");
+    assert_eq!(lookupd.channels("t"), ["c".to_owned()].into(), "nor is the channel");
     assert_eq!(lookupd.debug_count("topic:t:"), 1);
     client.command("REGISTER t");
     assert!(lookupd.nodes().is_empty(), "only a ping counts");

@@ -67,6 +67,11 @@ fn a_tombstone_outlives_registering_again_but_not_unregistering() {
     client.command("REGISTER t");
     assert_eq!(lookupd.found("t"), ["a".to_owned()].into());
     lookupd.act("/topic/tombstone?topic=t&node=a:11");
+    let mut again = lookupd.producer("a");
+    again.command("REGISTER t");
+    assert_eq!(lookupd.found("t"), ["a".to_owned()].into(), "another connection is another producer");
+    drop(again);
+    eventually("nobody", || lookupd.found("t"), |found| found.is_empty());
     lookupd.act("/topic/delete?topic=t");
     client.command("REGISTER t");
     assert_eq!(lookupd.found("t"), ["a".to_owned()].into());
