@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all_steps=(format lint docs core rust primes)
+all_steps=(format lint docs core rust primes clients)
 target=${CARGO_TARGET_DIR:-target}
 venv=.venv
 skipped=()
@@ -58,7 +58,7 @@ step_rust() {
 }
 
 step_primes() {
-    install_python_tests || return 0
+    install_python_tests examples/primes/tests/requirements.txt || return 0
     if [ -z "${NSQD:-}" ]; then
         build_for_tests
         local NSQD=$target/debug/nsqd
@@ -66,13 +66,24 @@ step_primes() {
     NSQD=$NSQD "$venv/bin/python" -m pytest examples/primes/tests
 }
 
+# What they print says how many messages came more than once.
+step_clients() {
+    install_python_tests tests/clients/python/requirements.txt || return 0
+    if [ -z "${NSQD:-}" ] || [ -z "${NSQLOOKUPD:-}" ]; then
+        build_for_tests
+    fi
+    NSQD=${NSQD:-$target/debug/nsqd} NSQLOOKUPD=${NSQLOOKUPD:-$target/debug/nsqlookupd} \
+        "$venv/bin/python" -m pytest --capture=no tests/clients/python
+}
+
 # Building the tests too selects the same features of the dependencies as testing does: nothing is compiled twice.
 build_for_tests() {
     cargo build --locked --workspace --bins --tests
 }
 
+# install_python_tests REQUIREMENTS: fails, and has noted the skipped step, when something is missing.
 install_python_tests() {
-    local wanted=examples/primes/tests/requirements.txt
+    local wanted=$1
     need python3 "python3 --version" "apt-get install --yes python3" || return 1
     need "Python's venv module" "python3 -m ensurepip --version" "apt-get install --yes python3-venv" || return 1
     # An environment whose making was interrupted has no pip, and is made again.
