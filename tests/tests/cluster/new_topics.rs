@@ -6,32 +6,25 @@ use std::fs;
 use nsq_tests::daemon::new_directory;
 use nsq_tests::process::{Process, Signal};
 use nsq_tests::stats::eventually;
-use nsq_tests::{Daemon, Lookupd, differences};
+use nsq_tests::{Daemon, Lookupd, cluster, differences};
 
-/// A lookup service that says where it can be asked over HTTP.
-fn lookupd() -> Lookupd {
-    Lookupd::with(&["--broadcast-address=127.0.0.1"])
-}
-
-/// An nsqd that has registered with it.
-fn daemon_at(lookupd: &Lookupd, name: &str, flags: &[&str]) -> Daemon {
-    let (address, name_flag) = (lookupd_flag(lookupd), format!("--broadcast-address={name}"));
-    let daemon = Daemon::with(&[&[address.as_str(), name_flag.as_str()], flags].concat());
-    eventually("a registration", || lookupd.nodes(), |nodes| nodes.contains(name));
+/// An nsqd that has registered with these.
+fn registered(lookupds: &[&Lookupd], flags: &[&str]) -> Daemon {
+    let daemon = cluster::nsqd(lookupds, flags);
+    let address = daemon.tcp.ip().to_string();
+    for lookupd in lookupds {
+        eventually("a registration", || lookupd.nodes(), |nodes| nodes.contains(&address));
+    }
     daemon
-}
-
-fn lookupd_flag(lookupd: &Lookupd) -> String {
-    format!("--lookupd-tcp-address={}", lookupd.tcp)
 }
 
 #[test]
 fn a_new_topic_has_the_channels_that_are_known_elsewhere() {
-    let lookupd = lookupd();
+    let lookupd = cluster::lookupd(&[]);
     for channel in ["a", "b", "passing%23ephemeral"] {
         lookupd.act(&format!("/channel/create?topic=t&channel={channel}"));
     }
-    let daemon = daemon_at(&lookupd, "host", &[]);
+    let daemon = registered(&[&lookupd], &[]);
     daemon.publish("t", "early");
     daemon.wait_for_channel("t", "a", "depth", 1);
     daemon.wait_for_channel("t", "b", "depth", 1);
@@ -47,11 +40,10 @@ fn a_new_topic_has_the_channels_that_are_known_elsewhere() {
 
 #[test]
 fn channels_of_all_lookup_services_are_found() {
-    let (first, second) = (lookupd(), lookupd());
+    let (first, second) = (cluster::lookupd(&[]), cluster::lookupd(&[]));
     first.act("/channel/create?topic=t&channel=a");
     second.act("/channel/create?topic=t&channel=b");
-    let daemon = daemon_at(&first, "host", &[&lookupd_flag(&second)]);
-    eventually("a registration", || second.nodes(), |nodes| nodes.contains("host"));
+    let daemon = registered(&[&first, &second], &[]);
     daemon.publish("t", "early");
     daemon.wait_for_channel("t", "a", "depth", 1);
     daemon.wait_for_channel("t", "b", "depth", 1);
@@ -62,9 +54,9 @@ fn nobody_waits_for_channels_and_no_channel_misses_a_message() {
     if differences::new_topics_wait_for_lookups() {
         return;
     }
-    let lookupd = lookupd();
+    let lookupd = cluster::lookupd(&[]);
     lookupd.act("/channel/create?topic=t&channel=elsewhere");
-    let daemon = daemon_at(&lookupd, "host", &[]);
+    let daemon = registered(&[&lookupd], &[]);
     lookupd.process().signal(Signal::STOP);
     daemon.publish("t", "early");
     let mut consumer = daemon.subscribe("t", "here");
@@ -78,8 +70,8 @@ fn nobody_waits_for_channels_and_no_channel_misses_a_message() {
 
 #[test]
 fn a_topic_goes_on_when_no_lookup_service_answers() {
-    let lookupd = lookupd();
-    let daemon = daemon_at(&lookupd, "host", &["--http-client-request-timeout=300ms"]);
+    let lookupd = cluster::lookupd(&[]);
+    let daemon = registered(&[&lookupd], &["--http-client-request-timeout=300ms"]);
     lookupd.process().signal(Signal::STOP);
     daemon.publish("t", "early");
     let mut consumer = daemon.subscribe("t", "here");
@@ -104,9 +96,9 @@ fn topics_of_other_nodes_are_made_where_that_is_wanted() {
     if differences::is_original() {
         return;
     }
-    let lookupd = lookupd();
-    let here = daemon_at(&lookupd, "here", &["--sync-topics"]);
-    let there = daemon_at(&lookupd, "there", &[]);
+    let lookupd = cluster::lookupd(&[]);
+    let here = registered(&[&lookupd], &["--sync-topics"]);
+    let there = registered(&[&lookupd], &[]);
     let consumer = there.subscribe("passing#ephemeral", "c");
     there.act("/topic/create?topic=t");
     there.act("/channel/create?topic=t&channel=a");
@@ -123,11 +115,11 @@ fn topics_that_nobody_has_any_more_are_not_made() {
     if differences::is_original() {
         return;
     }
-    let lookupd = lookupd();
+    let lookupd = cluster::lookupd(&[]);
     lookupd.act("/channel/create?topic=abandoned&channel=c");
-    let there = daemon_at(&lookupd, "there", &[]);
+    let there = registered(&[&lookupd], &[]);
     there.act("/topic/create?topic=kept");
-    let here = daemon_at(&lookupd, "here", &["--sync-topics"]);
+    let here = registered(&[&lookupd], &["--sync-topics"]);
     eventually("the other topic", || here.topic_stats("kept"), |stats| !stats.is_null());
     assert!(here.topic_stats("abandoned").is_null());
 }
@@ -181,12 +173,12 @@ fn declared_topics_find_their_other_channels_too() {
     if differences::is_original() {
         return;
     }
-    let lookupd = lookupd();
+    let lookupd = cluster::lookupd(&[]);
     lookupd.act("/channel/create?topic=t&channel=elsewhere");
     let directory = new_directory();
     let file = directory.path().join("topology.toml");
     fs::write(&file, "[topics.t]\nchannels = [\"declared\"]\n").expect("the directory is writable");
-    let daemon = Daemon::with(&[&lookupd_flag(&lookupd), &format!("--topology-file={}", file.display())]);
+    let daemon = cluster::nsqd(&[&lookupd], &[&format!("--topology-file={}", file.display())]);
     daemon.publish("t", "first");
     daemon.wait_for_channel("t", "declared", "depth", 1);
     daemon.wait_for_channel("t", "elsewhere", "depth", 1);
