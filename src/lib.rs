@@ -2,11 +2,14 @@
 //!
 //! [`wire`] and [`api`] are pure: they know bytes and JSON, and neither socket nor clock. Whoever publishes and
 //! consumes wants `client`, behind the feature of that name, which is on by default. What a server process needs
-//! (options, logging, HTTP conventions) is `daemon`, behind the feature of that name.
+//! (options, logging, HTTP conventions) is `daemon`, and what a connection can be wrapped into is `transport`, behind the
+//! features of those names.
 
 pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "daemon")]
 pub mod daemon;
+#[cfg(feature = "transport")]
+pub mod transport;
 pub mod wire;
