@@ -131,6 +131,10 @@ pub(super) struct Connection {
 /// How much is read at once, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
+/// A buffer is read into while it has so much room, in bytes: messages that come one by one share it, for the body of
+/// each keeps all of it in memory.
+const ROOM_BYTES_MIN: usize = 4 * 1024;
+
 /// A written prefix of this many bytes is taken out of the buffer though more is to be written.
 const WRITTEN_BYTES_MAX: usize = 256 * 1024;
 
@@ -226,7 +230,9 @@ impl Connection {
             if let Some(incoming) = self.try_next()? {
                 return Ok(incoming);
             }
-            self.input.reserve(READ_BYTES);
+            if self.input.capacity() - self.input.len() < ROOM_BYTES_MIN {
+                self.input.reserve(READ_BYTES);
+            }
             let (mut reader, mut writer) = self.stream.split();
             tokio::select! {
                 // First what was heard: a late look at the clock must not call it silence.
@@ -317,13 +323,59 @@ fn milliseconds(duration: Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::wire::message::write_message_frame;
 
     #[test]
     fn a_secret_is_not_shown() {
         let options =
             ConnectionOptions { auth_secret: Some(Secret::new("s3cret")), ..ConnectionOptions::default() };
         assert!(!format!("{options:?}").contains("s3cret"));
+    }
+
+    /// A connection, and what nsqd has of it.
+    async fn connected() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let accept = async {
+            let (mut nsqd, _) = listener.accept().await.unwrap();
+            let mut introduction = Vec::new();
+            while !introduction.ends_with(b"}") {
+                assert!(nsqd.read_buf(&mut introduction).await.unwrap() > 0);
+            }
+            nsqd.write_all(b"\0\0\0\x06\0\0\0\0{}").await.unwrap();
+            nsqd
+        };
+        let options = ConnectionOptions::default();
+        let dial = Connection::dial(&address, &options, Wishes::default());
+        let (connection, nsqd) = tokio::join!(dial, accept);
+        (connection.unwrap(), nsqd)
+    }
+
+    fn message_frame(body: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        write_message_frame(&mut frame, 0, 1, &MessageId::from_u64(1), body);
+        frame
+    }
+
+    #[tokio::test]
+    async fn messages_that_come_one_by_one_share_a_buffer() {
+        let (mut connection, mut nsqd) = connected().await;
+        let frame = message_frame(b"body");
+        let mut bodies = Vec::new();
+        for _ in 0..10 {
+            nsqd.write_all(&frame).await.unwrap();
+            let Incoming::Message { body, .. } = connection.next().await.unwrap() else {
+                panic!("a message")
+            };
+            bodies.push(body);
+        }
+        let starts: Vec<usize> = bodies.iter().map(|body| body.as_ptr().addr()).collect();
+        assert!(starts.windows(2).all(|pair| pair[1].abs_diff(pair[0]) == frame.len()), "{starts:?}");
     }
 
     #[test]
