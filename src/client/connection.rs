@@ -118,6 +118,8 @@ pub(super) struct Connection {
     pub(super) out: Vec<u8>,
     /// How much of `out` is written; always at most its length.
     written: usize,
+    /// Whether writing has failed. What nsqd said before is read nevertheless, for it may say why.
+    is_deaf: bool,
     frame_bytes_max: usize,
     /// What nsqd said in answer to `IDENTIFY`.
     pub(super) identity: Response,
@@ -167,6 +169,7 @@ impl Connection {
             input: BytesMut::new(),
             out: MAGIC_V2.to_vec(),
             written: 0,
+            is_deaf: false,
             frame_bytes_max: options.frame_bytes_max,
             identity: Response::default(),
             last_heard: Instant::now(),
@@ -235,17 +238,25 @@ impl Connection {
             }
             let (mut reader, mut writer) = self.stream.split();
             tokio::select! {
-                // First what was heard: a late look at the clock must not call it silence.
+                // First what is to be said, which an nsqd that never pauses must not keep back; then what was heard,
+                // for a late look at the clock must not call it silence.
                 biased;
+                wrote = writer.write(&self.out[self.written..]),
+                    if self.written < self.out.len() && !self.is_deaf =>
+                {
+                    match wrote {
+                        Ok(bytes) => {
+                            self.written += bytes;
+                            self.forget_written();
+                        }
+                        Err(_) => self.is_deaf = true,
+                    }
+                }
                 read = reader.read_buf(&mut self.input) => {
                     if read? == 0 {
                         return Err(ConnectionError::ClosedByServer);
                     }
                     self.last_heard = Instant::now();
-                }
-                wrote = writer.write(&self.out[self.written..]), if self.written < self.out.len() => {
-                    self.written += wrote?;
-                    self.forget_written();
                 }
                 () = self.timer.as_mut() => self.check_silence()?,
             }
@@ -325,6 +336,7 @@ fn milliseconds(duration: Duration) -> i64 {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use tokio::io::Interest;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -376,6 +388,30 @@ mod tests {
         }
         let starts: Vec<usize> = bodies.iter().map(|body| body.as_ptr().addr()).collect();
         assert!(starts.windows(2).all(|pair| pair[1].abs_diff(pair[0]) == frame.len()), "{starts:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_said_does_not_wait_until_nsqd_pauses() {
+        let (mut connection, mut nsqd) = connected().await;
+        nsqd.write_all(&message_frame(b"body")).await.unwrap();
+        connection.stream.readable().await.unwrap();
+        encode::nop(&mut connection.out);
+        connection.next().await.unwrap();
+        assert_eq!(connection.pending_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn why_nsqd_hangs_up_is_read_though_it_takes_nothing_more() {
+        let (mut connection, mut nsqd) = connected().await;
+        connection.stream.write_all(b"never read: so the connection is reset").await.unwrap();
+        nsqd.write_all(b"\0\0\0\x09\0\0\0\x01E_BAD").await.unwrap();
+        nsqd.readable().await.unwrap();
+        drop(nsqd);
+        connection.stream.ready(Interest::ERROR).await.unwrap();
+        encode::nop(&mut connection.out);
+        let incoming = connection.next().await.unwrap();
+        assert!(matches!(&incoming, Incoming::Error(error) if error.code() == "E_BAD"), "{incoming:?}");
+        assert!(connection.next().await.is_err());
     }
 
     #[test]
