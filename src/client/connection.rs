@@ -272,7 +272,10 @@ impl Connection {
             let frame_type = frame.frame_type;
             if frame_type == FrameType::Response && frame.data == HEARTBEAT {
                 self.input.advance(frame_bytes);
-                encode::nop(&mut self.out);
+                // Any command is an answer; so an nsqd that does not read cannot make answers pile up.
+                if self.pending_bytes() == 0 {
+                    encode::nop(&mut self.out);
+                }
                 continue;
             }
             let mut data = self.input.split_to(frame_bytes).freeze();
@@ -340,6 +343,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::wire::frame::encode_response;
     use crate::wire::message::write_message_frame;
 
     #[test]
@@ -368,6 +372,8 @@ mod tests {
         (connection.unwrap(), nsqd)
     }
 
+    const NOP_BYTES: usize = 4;
+
     fn message_frame(body: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
         write_message_frame(&mut frame, 0, 1, &MessageId::from_u64(1), body);
@@ -388,6 +394,23 @@ mod tests {
         }
         let starts: Vec<usize> = bodies.iter().map(|body| body.as_ptr().addr()).collect();
         assert!(starts.windows(2).all(|pair| pair[1].abs_diff(pair[0]) == frame.len()), "{starts:?}");
+    }
+
+    #[tokio::test]
+    async fn heartbeats_that_nsqd_does_not_read_the_answers_to_are_answered_once() {
+        let (mut connection, mut nsqd) = connected().await;
+        let mut sent = Vec::new();
+        for _ in 0..1000 {
+            encode_response(&mut sent, HEARTBEAT);
+        }
+        sent.extend(message_frame(b"last"));
+        nsqd.write_all(&sent).await.unwrap();
+        connection.next().await.unwrap();
+        assert!(
+            connection.pending_bytes() <= NOP_BYTES,
+            "{} bytes are to be written",
+            connection.pending_bytes()
+        );
     }
 
     #[tokio::test]
