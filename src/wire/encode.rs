@@ -37,7 +37,7 @@ pub fn finish(out: &mut Vec<u8>, id: &MessageId) {
 
 /// Appends `REQ`: again after `delay`, in whole milliseconds.
 pub fn requeue(out: &mut Vec<u8>, id: &MessageId, delay: Duration) {
-    write_line(out, "REQ", &[&id.0, delay.as_millis().to_string().as_bytes()]);
+    write_line(out, "REQ", &[&id.0, milliseconds(delay).as_bytes()]);
 }
 
 /// Appends `TOUCH`.
@@ -75,8 +75,16 @@ pub fn multi_publish(out: &mut Vec<u8>, topic: &TopicName, bodies: &[impl AsRef<
 
 /// Appends `DPUB`: to be delivered after `delay`, in whole milliseconds.
 pub fn deferred_publish(out: &mut Vec<u8>, topic: &TopicName, delay: Duration, body: &[u8]) {
-    write_line(out, "DPUB", &[topic.as_bytes(), delay.as_millis().to_string().as_bytes()]);
+    write_line(out, "DPUB", &[topic.as_bytes(), milliseconds(delay).as_bytes()]);
     write_sized(out, body);
+}
+
+/// The longest delay that can be said, in milliseconds: a server counts in nanoseconds of 63 bits, and takes what is
+/// longer for any other time, mostly none.
+const DELAY_MS_MAX: u128 = i64::MAX as u128 / 1_000_000;
+
+fn milliseconds(delay: Duration) -> String {
+    delay.as_millis().min(DELAY_MS_MAX).to_string()
 }
 
 fn write_line(out: &mut Vec<u8>, word: &str, params: &[&[u8]]) {
@@ -130,6 +138,11 @@ mod tests {
         check(
             &|out| deferred_publish(out, &topic, Duration::from_millis(250), b"body"),
             b"DPUB t 250\n\0\0\0\x04body",
+        );
+        check(&|out| requeue(out, &id, Duration::MAX), b"REQ 0123456789abcdef 9223372036854\n");
+        check(
+            &|out| deferred_publish(out, &topic, Duration::MAX, b"body"),
+            b"DPUB t 9223372036854\n\0\0\0\x04body",
         );
     }
 }

@@ -38,6 +38,18 @@ async fn a_requeued_message_comes_again_after_its_delay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_longest_delay_is_as_long_as_nsqd_allows() {
+    let daemon = shared();
+    let topic = topic("client_longest_delay");
+    let mut consumer = consumer(topic, consumer_options(&[daemon.tcp]));
+    daemon.publish(topic.as_str(), "much later");
+    recv(&mut consumer).await.requeue(Duration::MAX);
+    daemon.wait_for_channel(topic.as_str(), CHANNEL, "requeue_count", 1);
+    assert_eq!(daemon.channel_stats(topic.as_str(), CHANNEL)["deferred_count"], 1);
+    assert_eq!(consumer.close().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_slow_the_consumer_down_until_work_succeeds() {
     let daemon = shared();
     let topic = topic("client_backoff");
