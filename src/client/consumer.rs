@@ -204,7 +204,7 @@ impl Consumer {
                 message = self.messages.recv() => message?,
             };
             if !message.is_held(Instant::now()) {
-                message.release();
+                message.lapse();
                 continue;
             }
             match &self.attempts {

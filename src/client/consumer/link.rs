@@ -211,7 +211,8 @@ impl<'s> Link<'s> {
             id,
             body,
             mailbox: Arc::clone(&self.mailbox),
-            held_until: now + held_for,
+            came: now,
+            held_for,
             requeue: options.requeue,
             is_settled: false,
         };
@@ -244,6 +245,12 @@ impl<'s> Link<'s> {
         let now = Instant::now();
         let mut verdicts = Vec::with_capacity(mail.settled.len());
         for (id, outcome) in mail.settled {
+            // What has come again is not what has lapsed.
+            if let Outcome::Lapsed { came } = outcome
+                && self.held.get(&id).is_none_or(|held| *held != came)
+            {
+                continue;
+            }
             // One that came twice is settled by whoever is first.
             if self.held.remove(&id).is_none() {
                 continue;
@@ -251,6 +258,7 @@ impl<'s> Link<'s> {
             match outcome {
                 Outcome::Finish => encode::finish(out, &id),
                 Outcome::Requeue(delay, _) => encode::requeue(out, &id, delay),
+                Outcome::Lapsed { .. } => {}
             }
             verdicts.push(outcome.verdict());
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -18,6 +18,11 @@ pub(super) enum Outcome {
     Finish,
     /// It comes again after a delay.
     Requeue(Duration, Verdict),
+    /// Its time was up before anybody received it: nsqd has taken it back, and there is nothing to be said.
+    Lapsed {
+        /// When it came: it may have come again since.
+        came: Instant,
+    },
 }
 
 /// What an outcome says of how the work goes.
@@ -34,6 +39,7 @@ impl Outcome {
         match self {
             Self::Finish => Verdict::Success,
             Self::Requeue(_, verdict) => *verdict,
+            Self::Lapsed { .. } => Verdict::None,
         }
     }
 }

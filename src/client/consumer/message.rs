@@ -22,8 +22,9 @@ pub struct Message {
     pub(super) id: MessageId,
     pub(super) body: Bytes,
     pub(super) mailbox: Arc<Mailbox>,
-    /// Until when it is this consumer's, unless it is touched.
-    pub(super) held_until: Instant,
+    pub(super) came: Instant,
+    /// For how long it is this consumer's, unless it is touched.
+    pub(super) held_for: Duration,
     pub(super) requeue: Backoff,
     pub(super) is_settled: bool,
 }
@@ -95,7 +96,12 @@ impl Message {
 
     /// Whether it is still this consumer's, as far as that can be known.
     pub(super) fn is_held(&self, now: Instant) -> bool {
-        now < self.held_until && !self.is_lost()
+        now.duration_since(self.came) < self.held_for && !self.is_lost()
+    }
+
+    /// It is not this consumer's any more, and nobody has seen it.
+    pub(super) fn lapse(mut self) {
+        self.settle(Outcome::Lapsed { came: self.came });
     }
 
     fn settle_failed(&mut self) {
@@ -140,7 +146,8 @@ mod tests {
             id: MessageId::from_u64(7),
             body: Bytes::new(),
             mailbox: Arc::clone(&mailbox),
-            held_until: Instant::now(),
+            came: Instant::now(),
+            held_for: Duration::ZERO,
             requeue: Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) },
             is_settled: false,
         };

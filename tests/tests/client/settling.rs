@@ -173,6 +173,10 @@ async fn what_waits_unreceived_for_too_long_is_not_worked_on_twice() {
     got.sort();
     assert_eq!(got, ["one", "two"]);
     assert_eq!(consumer.close().await, 0);
+    let stats = daemon.channel_stats(topic.as_str(), CHANNEL);
+    for key in ["requeue_count", "depth", "in_flight_count"] {
+        assert_eq!(stats[key], 0, "{key}");
+    }
 }
 
 /// A consumer with the shortest message timeout and heartbeats that nsqd allows.
