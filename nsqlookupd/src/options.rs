@@ -75,7 +75,7 @@ impl Options {
     /// What the log is to be like.
     #[must_use]
     pub fn log_settings(&self) -> LogSettings {
-        LogSettings { prefix: self.log_prefix.clone(), level: self.log_level, format: self.log_format }
+        LogSettings { prefix: self.log_prefix.clone().into(), level: self.log_level, format: self.log_format }
     }
 
     /// The log level the configuration file asks for now; `None` if there is no file, or it says nothing of it.

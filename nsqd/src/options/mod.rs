@@ -275,7 +275,7 @@ impl Options {
     /// What the log is to be like.
     #[must_use]
     pub fn log_settings(&self) -> LogSettings {
-        LogSettings { prefix: self.log_prefix.clone(), level: self.log_level, format: self.log_format }
+        LogSettings { prefix: self.log_prefix.clone().into(), level: self.log_level, format: self.log_format }
     }
 
     /// The log level the configuration file asks for now; `None` without a file, or if it does not say.

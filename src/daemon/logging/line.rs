@@ -44,6 +44,11 @@ impl Line {
         Self { message: text.into(), fields: Fields::default() }
     }
 
+    /// Puts a field before all others.
+    pub(super) fn put_first(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.fields.0.insert(0, (key, value.into()));
+    }
+
     /// The whole line with its line feed.
     pub(super) fn render(
         &self,

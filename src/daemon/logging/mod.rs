@@ -6,6 +6,7 @@
 
 mod level;
 mod line;
+mod prefix;
 
 use std::{
     io::{self, Write},
@@ -29,13 +30,14 @@ use self::line::Line;
 pub use self::{
     level::{Level, UnknownLevel},
     line::LogFormat,
+    prefix::Prefix,
 };
 
 /// What the log is like from the start. The level alone can change later.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
-    /// Stands before each line of text; may be empty.
-    pub prefix: String,
+    /// Stands before each line of text.
+    pub prefix: Prefix,
     /// Lines below this are not written.
     pub level: Level,
     /// How a line is written.
@@ -101,7 +103,7 @@ pub fn fatal(program: &str, format: LogFormat, text: &str) -> ExitCode {
 
 /// Turns events into lines.
 struct LineLayer<O> {
-    prefix: String,
+    prefix: Prefix,
     format: LogFormat,
     control: LogControl,
     open: O,
@@ -135,7 +137,13 @@ where
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let level = Level::from(*event.metadata().level());
-        let line = Line::of(event).render(self.format, &self.prefix, &ZonedDateTime::now(), level);
+        let mut line = Line::of(event);
+        if let Some(part) = self.prefix.part()
+            && self.format == LogFormat::Json
+        {
+            line.put_first("part", part);
+        }
+        let line = line.render(self.format, &self.prefix.text(), &ZonedDateTime::now(), level);
         write_whole((self.open)(), &line);
     }
 }
@@ -181,8 +189,16 @@ mod tests {
     }
 
     fn log(level: Level) -> (Page, LogControl, tracing::subscriber::DefaultGuard) {
+        log_with(Prefix::Text(String::new()), level, LogFormat::Text)
+    }
+
+    fn log_with(
+        prefix: Prefix,
+        level: Level,
+        format: LogFormat,
+    ) -> (Page, LogControl, tracing::subscriber::DefaultGuard) {
         let page = Page::default();
-        let settings = LogSettings { prefix: String::new(), level, format: LogFormat::Text };
+        let settings = LogSettings { prefix, level, format };
         let (subscriber, control) = subscriber(settings, {
             let page = page.clone();
             move || page.clone()
@@ -236,5 +252,16 @@ mod tests {
         control.set_level(Level::Error);
         warn!(target: "hyper::proto", "trouble");
         assert!(page.take().is_empty());
+    }
+    #[test]
+    fn a_line_of_json_names_the_part_where_there_are_several() {
+        let parts = Prefix::Parts { names: &["nsqd"], otherwise: "nsq" };
+        let (page, _control, _guard) = log_with(parts, Level::Info, LogFormat::Json);
+        info!(depth = 3_u64, "one");
+        let lines = String::from_utf8(std::mem::take(&mut *page.0.lock().unwrap())).unwrap();
+        assert!(
+            lines.ends_with("\"message\":\"one\",\"fields\":{\"part\":\"nsq\",\"depth\":3}}\n"),
+            "{lines}"
+        );
     }
 }
