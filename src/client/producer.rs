@@ -186,6 +186,19 @@ impl Producer {
         self.accept(topic, Payload::One(body.into())).await
     }
 
+    /// As [`enqueue`](Self::enqueue), for a message that nsqd delivers after `delay` (whole milliseconds).
+    ///
+    /// # Errors
+    /// [`PublishError::Empty`] and [`PublishError::Closed`]; all others come with the confirmation.
+    pub async fn enqueue_deferred(
+        &self,
+        topic: &TopicName,
+        delay: Duration,
+        body: impl Into<Bytes>,
+    ) -> Result<Confirmation, PublishError> {
+        self.accept(topic, Payload::Deferred(delay, body.into())).await
+    }
+
     async fn accept(&self, topic: &TopicName, payload: Payload) -> Result<Confirmation, PublishError> {
         if payload.is_empty() {
             return Err(PublishError::Empty);
