@@ -24,7 +24,7 @@ pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("tests run from target/<profile>/deps");
     let built = profile.join(name);
-    assert!(built.is_file(), "{} is missing: run `cargo build --package {name}` first", built.display());
+    assert!(built.is_file(), "{} is missing: run `cargo build --bin {name}` first", built.display());
     built
 }
 

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the sources of each crate lie, and how the crate is named in paths.
-const CRATES: [(&str, &str); 4] = [
+const CRATES: [(&str, &str); 5] = [
     ("nsqd/broker/src", "nsqd_broker"),
     ("nsqd/src", "nsqd"),
     ("nsqlookupd/src", "nsqlookupd"),
+    ("nsq-cli/src", "nsq_cli"),
     ("src", "nsq"),
 ];
 
 /// Who may name whom. A module may always name itself and what is below it; the longest entry counts.
 /// A crate's root (`lib.rs`, `main.rs`) ties everything together and may name all.
-const MAY_NAME: [(&str, &[&str]); 26] = [
+const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsq::wire", &[]),
     ("nsq::api", &[]),
     ("nsq::transport", &[]),
@@ -108,6 +109,50 @@ const MAY_NAME: [(&str, &[&str]); 26] = [
             "nsq::daemon",
         ],
     ),
+    ("nsq_cli::failure", &["nsq::daemon::os_error", "nsq::client"]),
+    ("nsq_cli::values", &["nsq::wire::name", "nsq::daemon::go_duration"]),
+    ("nsq_cli::pipe", &[]),
+    ("nsq_cli::stop", &[]),
+    (
+        "nsq_cli::publish",
+        &[
+            "nsq_cli::failure",
+            "nsq_cli::stop",
+            "nsq_cli::user_agent",
+            "nsq_cli::values",
+            "nsq::client",
+            "nsq::wire::name",
+            "nsq::daemon::os_error",
+        ],
+    ),
+    (
+        "nsq_cli::tail",
+        &[
+            "nsq_cli::failure",
+            "nsq_cli::pipe",
+            "nsq_cli::stop",
+            "nsq_cli::user_agent",
+            "nsq_cli::values",
+            "nsq::client",
+            "nsq::wire::name",
+            "nsq::daemon",
+        ],
+    ),
+    (
+        "nsq_cli::stat",
+        &[
+            "nsq_cli::failure",
+            "nsq_cli::pipe",
+            "nsq_cli::stop",
+            "nsq_cli::values",
+            "nsq::client",
+            "nsq::api",
+            "nsq::wire::name",
+            "nsq::daemon",
+        ],
+    ),
+    // The one place that has both daemons in it.
+    ("nsq_cli::up", &["nsq_cli::failure", "nsqd", "nsqlookupd", "nsq::daemon"]),
 ];
 
 /// The crates that the pure core may depend on.
@@ -291,7 +336,7 @@ fn module_of(path: &Path) -> Option<Vec<String>> {
 fn named_paths(module: &[String], text: &str) -> Vec<(usize, Vec<String>)> {
     let mut named = Vec::new();
     let code = without_comments_and_quotes(text);
-    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker", "nsqlookupd"];
+    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker", "nsqlookupd", "nsq_cli"];
     let mut at = 0;
     while let Some(colons) = code[at..].find("::").map(|found| at + found) {
         at = colons + 2;

@@ -1,0 +1,57 @@
+//! The command `nsq`: reads the command line and hands it to the subcommand, one file each.
+
+mod failure;
+mod publish;
+mod stop;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::failure::Failure;
+
+/// NSQ from the command line: what goes in and out of a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "nsq", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Pub(publish::Arguments),
+}
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
+
+const EXAMPLES: &str = "\
+Try:
+  nsq pub greetings hello               publish a message
+
+`nsq COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 the command line makes no sense.";
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Pub(arguments) => publish::run(arguments),
+    };
+    outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}
+
+/// What a subcommand calls itself in nsqd's statistics.
+fn user_agent(subcommand: &str) -> String {
+    format!("nsq-{subcommand}/{} {}", env!("CARGO_PKG_VERSION"), nsq::client::USER_AGENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}
