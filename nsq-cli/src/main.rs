@@ -1,8 +1,10 @@
 //! The command `nsq`: reads the command line and hands it to the subcommand, one file each.
 
 mod failure;
+mod pipe;
 mod publish;
 mod stop;
+mod tail;
 mod values;
 
 use std::process::ExitCode;
@@ -22,6 +24,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Pub(publish::Arguments),
+    Tail(tail::Arguments),
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
@@ -29,12 +32,14 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
 const EXAMPLES: &str = "\
 Try:
   nsq pub greetings hello               publish a message
+  nsq tail greetings                    print what is published
 
 `nsq COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 the command line makes no sense.";
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Pub(arguments) => publish::run(arguments),
+        Command::Tail(arguments) => tail::run(arguments),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use nsq::daemon::go_duration::GoDuration;
-use nsq::wire::name::TopicName;
+use nsq::wire::name::{ChannelName, TopicName};
 
 const NAME_RULE: &str = "must be 1 to 64 of the characters a-z A-Z 0-9 . _ - and may end with #ephemeral";
 
 /// The name of a topic.
 pub(crate) fn topic(text: &str) -> Result<TopicName, String> {
     TopicName::parse(text).ok_or_else(|| format!("a topic's name {NAME_RULE}"))
+}
+
+/// The name of a channel.
+pub(crate) fn channel(text: &str) -> Result<ChannelName, String> {
+    ChannelName::parse(text).ok_or_else(|| format!("a channel's name {NAME_RULE}"))
 }
 
 /// The TCP or HTTP address of a daemon.
@@ -54,7 +59,8 @@ mod tests {
 
     #[test]
     fn names_are_refused_with_their_rule() {
-        assert!(topic("t#ephemeral").is_ok());
+        assert!(topic("t#ephemeral").is_ok() && channel("c").is_ok());
         assert!(topic("a b").unwrap_err().starts_with("a topic's name must be 1 to 64"));
+        assert!(channel("").unwrap_err().starts_with("a channel's name must be 1 to 64"));
     }
 }
