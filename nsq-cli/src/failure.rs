@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// It could not be done.
     Failed(String),
+    /// It could not be done, and everything has been said.
+    Told(ExitCode),
 }
 
 impl Failure {
@@ -28,6 +30,7 @@ impl Failure {
                 let _ = writeln!(io::stderr(), "nsq: {text}");
                 ExitCode::FAILURE
             }
+            Self::Told(code) => code,
         }
     }
 }

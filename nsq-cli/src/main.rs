@@ -3,6 +3,7 @@
 mod failure;
 mod pipe;
 mod publish;
+mod stat;
 mod stop;
 mod tail;
 mod values;
@@ -25,6 +26,7 @@ struct Arguments {
 enum Command {
     Pub(publish::Arguments),
     Tail(tail::Arguments),
+    Stat(stat::Arguments),
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
@@ -33,6 +35,7 @@ const EXAMPLES: &str = "\
 Try:
   nsq pub greetings hello               publish a message
   nsq tail greetings                    print what is published
+  nsq stat                              watch all topics and channels
 
 `nsq COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 the command line makes no sense.";
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Pub(arguments) => publish::run(arguments),
         Command::Tail(arguments) => tail::run(arguments),
+        Command::Stat(arguments) => stat::run(arguments),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

@@ -35,6 +35,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     u64::try_from(nanoseconds).map(Duration::from_nanos).map_err(|_| "must not be negative".to_owned())
 }
 
+/// A duration of which something is left.
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(duration) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +60,7 @@ mod tests {
         assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
         assert_eq!(duration("0").unwrap(), Duration::ZERO);
         assert_eq!(duration("-1s").unwrap_err(), "must not be negative");
+        assert_eq!(positive_duration("0s").unwrap_err(), "must be more than 0");
         assert!(duration("5").is_err());
     }
 

@@ -1,7 +1,9 @@
 //! The command `nsq`, as its users meet it: one file a subcommand.
 
 mod publish;
+mod stat;
 mod tail;
+mod terminal;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -54,7 +56,7 @@ fn without_a_command_the_help_is_shown() {
     let ended = nsq(&[]);
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.log.iter().any(|line| line.contains("nsq pub")), "{:?}", ended.log);
-    for command in ["pub", "tail"] {
+    for command in ["pub", "tail", "stat"] {
         let ended = nsq(&[command, "--help"]);
         assert_eq!(ended.status.code(), Some(0));
         assert!(ended.output.contains("Examples:"), "{}", ended.output);
