@@ -3,7 +3,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := .venv
 
-# Further flags for the daemon: make run ARGS="--mem-queue-size=0"
+# Further flags for `nsq up`: make run ARGS="--nsqd-opt mem-queue-size=0"
 ARGS ?=
 
 .PHONY: help run test test-long format lint docs core rust primes clients primes-venv bench doc clean
@@ -11,11 +11,9 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: ## build the daemon and start it on ports 4150 and 4151, with its data in ./data
-	@cargo build --locked --release --package nsqd
-	@mkdir -p data
-	@cat scripts/run-banner.txt
-	@exec $(TARGET)/release/nsqd --data-path=data $(ARGS)
+run: ## build nsqd and nsqlookupd and start both in one process, with the data in ./data
+	@cargo build --locked --release --package nsq-cli
+	@exec $(TARGET)/release/nsq up --data-path=data $(ARGS)
 
 test: ## run every check and test
 	@bash scripts/test.sh

@@ -6,6 +6,7 @@ mod publish;
 mod stat;
 mod stop;
 mod tail;
+mod up;
 mod values;
 
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use self::failure::Failure;
 
-/// NSQ from the command line: what goes in and out of a cluster.
+/// NSQ from the command line: a cluster in one process, and what goes in and out of one.
 #[derive(Debug, Parser)]
 #[command(name = "nsq", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
@@ -24,6 +25,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Up(up::Arguments),
     Pub(publish::Arguments),
     Tail(tail::Arguments),
     Stat(stat::Arguments),
@@ -33,6 +35,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
 
 const EXAMPLES: &str = "\
 Try:
+  nsq up                                start a cluster, with its data in ./data
   nsq pub greetings hello               publish a message
   nsq tail greetings                    print what is published
   nsq stat                              watch all topics and channels
@@ -41,6 +44,7 @@ Try:
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Up(arguments) => up::run(arguments),
         Command::Pub(arguments) => publish::run(arguments),
         Command::Tail(arguments) => tail::run(arguments),
         Command::Stat(arguments) => stat::run(arguments),

@@ -4,6 +4,7 @@ mod publish;
 mod stat;
 mod tail;
 mod terminal;
+mod up;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -55,8 +56,8 @@ fn signal(child: &Child, signal: Signal) {
 fn without_a_command_the_help_is_shown() {
     let ended = nsq(&[]);
     assert_eq!(ended.status.code(), Some(2));
-    assert!(ended.log.iter().any(|line| line.contains("nsq pub")), "{:?}", ended.log);
-    for command in ["pub", "tail", "stat"] {
+    assert!(ended.log.iter().any(|line| line.contains("nsq up")), "{:?}", ended.log);
+    for command in ["up", "pub", "tail", "stat"] {
         let ended = nsq(&[command, "--help"]);
         assert_eq!(ended.status.code(), Some(0));
         assert!(ended.output.contains("Examples:"), "{}", ended.output);
