@@ -63,6 +63,7 @@ fn the_last_one_leaves_its_names_behind() {
 #[test]
 fn one_that_is_frozen_is_found_no_more_after_the_inactive_timeout() {
     let (service, one, other) = pair(&["--inactive-producer-timeout=1s"]);
+    eventually("both registered", || service.debug_count("topic:t:"), |count| *count == 2);
     one.process().signal(Signal::STOP);
     let hidden = |found: &Vec<String>| !found.contains(&one.tcp.to_string());
     eventually("one less", || service.producers("t"), hidden);

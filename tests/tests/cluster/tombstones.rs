@@ -1,5 +1,6 @@
 //! Taking a topic away from one nsqd: it is hidden first, so that nobody connects while it is deleted there.
 
+use nsq_tests::stats::eventually;
 use nsq_tests::{Daemon, Lookupd, cluster};
 
 /// A service and two nsqd that have the topic `t`.
@@ -19,7 +20,7 @@ fn bury(service: &Lookupd, daemon: &Daemon) {
 
 #[test]
 fn a_tombstone_hides_one_nsqd_and_expires() {
-    let (service, one, other) = pair(&["--tombstone-lifetime=1s"]);
+    let (service, one, other) = pair(&["--tombstone-lifetime=2s"]);
     bury(&service, &one);
     service.wait_for_producers("t", &[&other]);
     service.wait_for_producers("t", &[&one, &other]);
@@ -31,7 +32,8 @@ fn a_topic_is_deleted_on_one_nsqd_while_it_is_hidden_there() {
     bury(&service, &one);
     assert_eq!(service.producers("t"), [other.tcp.to_string()]);
     one.act("/topic/delete?topic=t");
-    service.wait_for_producers("t", &[&other]);
+    eventually("one less", || service.debug_count("topic:t:"), |count| *count == 1);
+    assert_eq!(service.producers("t"), [other.tcp.to_string()]);
     // Made again, it is a new one: the tombstone went with the old.
     one.publish("t", "x");
     service.wait_for_producers("t", &[&one, &other]);
