@@ -109,12 +109,6 @@ impl HttpClient {
         self.server.get_json("/stats?format=json&include_clients=false&include_mem=false").await
     }
 
-    /// The `host:port` that is asked.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        self.server.address()
-    }
-
     /// What nsqd counts for one topic; without clients unless asked for.
     pub async fn topic_stats(&self, topic: &TopicName, with_clients: bool) -> Result<Stats, HttpError> {
         let topic = escape(topic.as_str());
