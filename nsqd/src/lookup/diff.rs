@@ -5,14 +5,21 @@ use std::collections::BTreeSet;
 use nsq::wire::lookup::{Command, Registration};
 use nsq::wire::name::TopicName;
 
+use crate::node::Registrations;
+
 /// What to say, in order, to a service that knows `registered` so that it knows `desired`.
 ///
-/// What is gone is told first, a topic's channels before the topic. A channel's registration brings its topic with it,
-/// so a topic is told apart only if no channel of it is new (spec nsqd-operation.md, §10: "with channels only ...").
-pub(super) fn changes(registered: &BTreeSet<Registration>, desired: &BTreeSet<Registration>) -> Vec<Command> {
-    let gone = registered.iter().rev().filter(|entry| !desired.contains(entry));
-    let gone = gone.map(|entry| Command::Unregister(*entry));
-    let new: Vec<Registration> = desired.difference(registered).copied().collect();
+/// What is gone is told first, a topic's channels before the topic; a topic that was deleted and made again is gone too,
+/// for what the service has noted of the old one is not to hold for the new. A channel's registration brings its topic
+/// with it, so a topic is told apart only if no channel of it is new (spec nsqd-operation.md, §10: "with channels only
+/// ...").
+pub(super) fn changes(registered: &Registrations, desired: &Registrations) -> Vec<Command> {
+    let missing =
+        |there: &Registrations, (entry, number): &(&Registration, &u32)| there.get(entry) != Some(number);
+    let gone = registered.iter().rev().filter(|entry| missing(desired, entry));
+    let gone = gone.map(|(entry, _)| Command::Unregister(*entry));
+    let new: Vec<Registration> =
+        desired.iter().filter(|entry| missing(registered, entry)).map(|(entry, _)| *entry).collect();
     let topics_with_new_channels: BTreeSet<TopicName> =
         new.iter().filter(|entry| entry.channel.is_some()).map(|entry| entry.topic).collect();
     let told = new
@@ -27,13 +34,17 @@ mod tests {
     use super::*;
     use nsq::wire::name::ChannelName;
 
-    fn set(entries: &[&str]) -> BTreeSet<Registration> {
+    /// `topic`, `topic:channel`; `topic'` is a topic that was made again.
+    fn set(entries: &[&str]) -> Registrations {
         let parse = |entry: &&str| {
-            let (topic, channel) = entry.split_once(':').map_or((*entry, None), |(t, c)| (t, Some(c)));
-            Registration {
+            let (number, entry) = (entry.matches('\'').count() as u32, entry.replace('\'', ""));
+            let (topic, channel) =
+                entry.split_once(':').map_or((entry.as_str(), None), |(t, c)| (t, Some(c)));
+            let registration = Registration {
                 topic: TopicName::parse(topic).unwrap(),
                 channel: channel.map(|channel| ChannelName::parse(channel).unwrap()),
-            }
+            };
+            (registration, number)
         };
         entries.iter().map(parse).collect()
     }
@@ -68,6 +79,12 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_was_made_again_is_told_anew() {
+        assert_eq!(said(&["a", "a:x", "b"], &["a'", "a:x'", "b"]), "-a:x -a +a:x");
+        assert_eq!(said(&["a"], &["a'"]), "-a +a");
+    }
+
+    #[test]
     fn telling_everything_makes_both_the_same() {
         let mut random = fastrand::Rng::with_seed(7);
         let all = ["a", "a:x", "a:y", "b", "b:x", "c", "c:z"];
@@ -76,7 +93,8 @@ mod tests {
             // A channel is never announced without its topic.
             let close = |picked: Vec<&str>| {
                 let mut entries = set(&picked);
-                let topics: Vec<_> = entries.iter().map(|e| Registration { channel: None, ..*e }).collect();
+                let topics: Vec<_> =
+                    entries.keys().map(|e| (Registration { channel: None, ..*e }, 0)).collect();
                 entries.extend(topics);
                 entries
             };
@@ -84,8 +102,8 @@ mod tests {
             for change in changes(&registered, &desired) {
                 match change {
                     Command::Register(entry) => {
-                        registered.insert(Registration { channel: None, ..entry });
-                        registered.insert(entry);
+                        registered.insert(Registration { channel: None, ..entry }, 0);
+                        registered.insert(entry, 0);
                     }
                     Command::Unregister(entry) => {
                         registered.remove(&entry);

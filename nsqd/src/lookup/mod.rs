@@ -14,13 +14,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nsq::wire::lookup::{Identity, Registration};
+use nsq::wire::lookup::Identity;
 use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use crate::node::Node;
+use crate::node::{Node, Registrations};
 use inquiry::{Inquiry, Patience};
 use peer::{Peer, Reach};
 
@@ -51,7 +51,7 @@ pub struct Lookups {
     node: Arc<Node>,
     /// `host:port` of their TCP listeners.
     addresses: watch::Receiver<Option<Vec<String>>>,
-    desired: watch::Sender<Arc<BTreeSet<Registration>>>,
+    desired: watch::Sender<Arc<Registrations>>,
     stopping: watch::Sender<bool>,
     peers: BTreeMap<String, (JoinHandle<()>, watch::Receiver<Reach>)>,
     inquiry: watch::Sender<Inquiry>,

@@ -1,15 +1,12 @@
 //! One lookup service, one task: connected, told what we have, kept alive, connected again.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use nsq::daemon::os_error::os_error_text;
-use nsq::wire::lookup::{
-    Answer, Command, InvalidAnswer, InvalidResponse, MAGIC_V1, Registration, take_response,
-};
+use nsq::wire::lookup::{Answer, Command, InvalidAnswer, InvalidResponse, MAGIC_V1, take_response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Settings;
 use super::diff::changes;
+use crate::node::Registrations;
 
 /// How long connecting, and each answer, may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,7 +39,7 @@ pub(super) struct Peer {
     pub(super) address: String,
     pub(super) settings: Arc<Settings>,
     /// What it should know.
-    pub(super) desired: watch::Receiver<Arc<BTreeSet<Registration>>>,
+    pub(super) desired: watch::Receiver<Arc<Registrations>>,
     /// Where it can be asked.
     pub(super) reach: watch::Sender<Reach>,
     /// True from the moment this daemon stops.
@@ -117,7 +115,7 @@ impl Peer {
     /// One connection from its first byte to its end. `Ok`: the daemon stops.
     async fn keep_informed(&mut self) -> Result<(), Broken> {
         let mut link = self.connect().await?;
-        let mut registered = Arc::new(BTreeSet::new());
+        let mut registered = Arc::new(Registrations::new());
         let mut ping_at = Instant::now() + PING_INTERVAL;
         loop {
             let desired = Arc::clone(&self.desired.borrow_and_update());
@@ -135,7 +133,7 @@ impl Peer {
                 }
                 broken = link.until_broken() => return Err(broken),
                 () = stopped(&mut self.stopping) => {
-                    return link.ask(&changes(&registered, &BTreeSet::new())).await;
+                    return link.ask(&changes(&registered, &Registrations::new())).await;
                 }
             }
         }

@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nsq::wire::lookup::Registration;
 use nsq::wire::name::TopicName;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::inquiry::Inquiry;
-use crate::node::{DeclaredChannel, DeclaredTopic, Node};
+use crate::node::{DeclaredChannel, DeclaredTopic, Node, Registrations};
 
 /// How often the lookup services are asked for topics.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -30,7 +29,7 @@ const TOPICS_MAX: usize = 20_000;
 pub(super) async fn run(
     node: Arc<Node>,
     inquiry: watch::Receiver<Inquiry>,
-    mut ours: watch::Receiver<Arc<BTreeSet<Registration>>>,
+    mut ours: watch::Receiver<Arc<Registrations>>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut syncing = Syncing::default();
@@ -79,8 +78,8 @@ struct Syncing {
 
 impl Syncing {
     /// The node has these topics now.
-    fn note(&mut self, ours: &BTreeSet<Registration>, now: Instant) {
-        let ours: BTreeSet<TopicName> = ours.iter().map(|registration| registration.topic).collect();
+    fn note(&mut self, ours: &Registrations, now: Instant) {
+        let ours: BTreeSet<TopicName> = ours.keys().map(|registration| registration.topic).collect();
         self.deleted.retain(|_, at| now.duration_since(*at) < DELETED_FOR);
         self.deleted.extend(self.ours.difference(&ours).map(|topic| (*topic, now)));
         self.ours = ours;
@@ -102,13 +101,14 @@ impl Syncing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nsq::wire::lookup::Registration;
 
     fn topics(names: &[&str]) -> BTreeSet<TopicName> {
         names.iter().map(|name| TopicName::parse(name).unwrap()).collect()
     }
 
-    fn registrations(names: &[&str]) -> BTreeSet<Registration> {
-        topics(names).into_iter().map(|topic| Registration { topic, channel: None }).collect()
+    fn registrations(names: &[&str]) -> Registrations {
+        topics(names).into_iter().map(|topic| (Registration { topic, channel: None }, 1)).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! ([`Node::expect_channels`]); then a new topic keeps what is published until it is told its channels
 //! ([`Node::channels_known`]), so that each of them gets everything. Publishers and consumers do not wait for it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use nsq::wire::lookup::Registration;
@@ -14,11 +14,14 @@ use tokio::sync::watch;
 use super::Node;
 use super::topic::Locked;
 
+/// What lookup services are told, with the number of the topic: one that is deleted and made again has another.
+pub type Registrations = BTreeMap<Registration, u32>;
+
 /// A node's topics and channels at one moment.
 #[derive(Debug, Default)]
 pub struct Topology {
     /// All of them, ephemeral ones too: what lookup services are told.
-    pub registrations: BTreeSet<Registration>,
+    pub registrations: Registrations,
     /// The topics that wait to be told their channels.
     pub expectant: Vec<TopicName>,
 }
@@ -57,11 +60,9 @@ impl Node {
             // One that was deleted at this moment is not announced.
             let _ = handle.with(|Locked { topic, .. }| {
                 let name = topic.name();
-                let registration = |channel| Registration { topic: name, channel };
-                topology.registrations.insert(registration(None));
-                topology
-                    .registrations
-                    .extend(topic.channels().map(|(channel, _)| registration(Some(channel))));
+                let registration = |channel| (Registration { topic: name, channel }, handle.number.0);
+                let channels = topic.channels().map(|(channel, _)| Some(channel));
+                topology.registrations.extend(std::iter::once(None).chain(channels).map(registration));
                 topology.expectant.extend(topic.expects_channels().then_some(name));
             });
         }

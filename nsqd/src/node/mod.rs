@@ -30,7 +30,7 @@ use nsqd_broker::{Publication, Topic, TopicSettings};
 use tokio::sync::watch;
 
 pub use client::{Client, Facts, Identity};
-pub use discovery::{DeclaredChannel, DeclaredTopic, Topology};
+pub use discovery::{DeclaredChannel, DeclaredTopic, Registrations, Topology};
 pub use metadata::MetadataError;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 

@@ -48,7 +48,7 @@ fn what_changes_while_it_is_away_is_known_afterwards() {
 }
 
 /// How often the service is restarted in a row.
-const RESTARTS: usize = 3;
+const RESTARTS: usize = 8;
 
 #[test]
 fn registrations_are_exact_after_several_restarts() {

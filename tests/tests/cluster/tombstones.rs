@@ -40,6 +40,16 @@ fn a_topic_is_deleted_on_one_nsqd_while_it_is_hidden_there() {
 }
 
 #[test]
+fn a_topic_that_is_made_again_at_once_is_a_new_one() {
+    let (service, one, other) = pair(&[]);
+    bury(&service, &one);
+    service.wait_for_producers("t", &[&other]);
+    one.act("/topic/delete?topic=t");
+    one.act("/topic/create?topic=t");
+    service.wait_for_producers("t", &[&one, &other]);
+}
+
+#[test]
 fn a_tombstone_does_not_outlive_the_nsqds_connection() {
     let (service, one, other) = pair(&[]);
     bury(&service, &one);
