@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use nsq::client::{ConnectionOptions, Consumer, ConsumerOptions, Message};
 use nsq::daemon::logging::{self, Level, LogFormat, LogSettings, Prefix};
+use nsq::daemon::os_error::os_error_text;
+use nsq::wire::MAGIC_V2;
 use nsq::wire::name::{ChannelName, TopicName};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -23,7 +26,8 @@ use crate::{pipe, values};
 ///
 /// Each message is written to standard output as it is, and a line feed after it; all else goes to standard error. By
 /// default every message published from now on is printed, whoever else consumes: tail has a channel of its own, which
-/// goes away with it. On a channel that others use (--channel), what is printed here is taken away from them.
+/// goes away with it. On a channel that others use (--channel), what is printed here is taken away from them. A topic
+/// that has no channel keeps its messages for the first that comes: where that is tail's, they are printed and gone.
 ///
 /// A message counts as done only after it was written. Ctrl-C, or the end of what reads the output (`| head`), ends
 /// tail; that is no failure.
@@ -158,10 +162,12 @@ async fn check(nsqd: &[String]) -> Result<(), Failure> {
     for address in nsqd {
         let hint = "is nsqd running there? `nsq up` starts one";
         let shown = printable(address);
-        match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(_)) => {}
+        // The magic is what nsqd expects of whoever connects: without it its log would have an error.
+        let greet = async { TcpStream::connect(address).await?.write_all(MAGIC_V2).await };
+        match tokio::time::timeout(DIAL_TIMEOUT, greet).await {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                let why = nsq::daemon::os_error::os_error_text(&error);
+                let why = os_error_text(&error);
                 return Err(Failure::Failed(format!("cannot connect to {shown}: {why}; {hint}")));
             }
             Err(_) => {

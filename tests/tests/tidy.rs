@@ -134,7 +134,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsq_cli::user_agent",
             "nsq_cli::values",
             "nsq::client",
-            "nsq::wire::name",
+            "nsq::wire",
             "nsq::daemon",
         ],
     ),

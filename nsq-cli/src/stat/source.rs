@@ -5,7 +5,8 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use nsq::api::stats::Stats;
-use nsq::client::{HttpClient, HttpError, LookupClient};
+use nsq::client::{HttpClient, HttpError, LookupClient, Node};
+use nsq::daemon::os_error::os_error_text;
 use nsq::wire::name::TopicName;
 use tokio::task::JoinSet;
 
@@ -108,7 +109,7 @@ impl Poll {
         let mut found = BTreeSet::new();
         for (address, nodes) in ask_all(clients, ask).await {
             match nodes {
-                Ok(nodes) => found.extend(nodes.iter().filter_map(nsq::client::Node::http_address)),
+                Ok(nodes) => found.extend(nodes.iter().filter_map(Node::http_address)),
                 Err(why) => self.note("nsqlookupd", &address, &why),
             }
         }
@@ -150,7 +151,7 @@ impl Poll {
 /// What went wrong, without the address that stands before it anyway.
 fn why(error: &HttpError) -> String {
     match error {
-        HttpError::Connect { source, .. } => nsq::daemon::os_error::os_error_text(source),
+        HttpError::Connect { source, .. } => os_error_text(source),
         HttpError::Timeout { timeout, .. } => format!("no answer within {timeout:?}"),
         other => causes(other),
     }
