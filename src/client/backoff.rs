@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+/// No wait is longer, whatever is asked for or said by a server: the time it ends at must be one that the clock has.
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Delays that double from a first to a longest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
@@ -29,7 +32,7 @@ impl Backoff {
     pub fn delay(&self, failures: u32) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        self.first.saturating_mul(factor).min(self.max)
+        self.first.saturating_mul(factor).min(self.max).min(LONGEST)
     }
 
     /// [`delay`](Self::delay), shortened by chance to between half of it and all of it. `random` is in 0 to 1.
@@ -41,6 +44,8 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -61,6 +66,13 @@ mod tests {
         for (random, milliseconds) in [(0.0, 2000), (0.5, 3000), (1.0, 4000), (-1.0, 2000), (7.0, 4000)] {
             assert_eq!(SECONDS.jittered(3, random), Duration::from_millis(milliseconds), "{random}");
         }
+    }
+
+    #[test]
+    fn no_delay_is_beyond_the_clock() {
+        let endless = Backoff { first: Duration::MAX, max: Duration::MAX };
+        assert_eq!(endless.jittered(1, 1.0), LONGEST);
+        assert!(Instant::now().checked_add(LONGEST).is_some());
     }
 
     proptest! {

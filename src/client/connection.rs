@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::backoff::LONGEST;
 use super::error::{ConnectionError, ServerError};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Frame, FrameType, HEARTBEAT, OK};
 use crate::wire::identify::{Request, Response};
@@ -163,7 +164,7 @@ impl Connection {
 
     fn new(stream: TcpStream, options: &ConnectionOptions) -> Self {
         // Two that did not come, and a little for the way of the third.
-        let silence_max = options.heartbeat_interval.mul_f64(2.5);
+        let silence_max = options.heartbeat_interval.min(LONGEST).mul_f64(2.5);
         Self {
             stream,
             input: BytesMut::new(),

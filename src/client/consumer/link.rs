@@ -15,6 +15,7 @@ use super::mailbox::{Mailbox, Outcome};
 use super::message::Message;
 use super::ready::Key;
 use super::shared::Shared;
+use crate::client::backoff::LONGEST;
 use crate::client::connection::{Connection, Incoming, Wishes};
 use crate::client::error::ConnectionError;
 use crate::wire::encode;
@@ -118,7 +119,7 @@ impl<'s> Link<'s> {
         let ready_max = u32::try_from(identity.max_rdy_count).ok().filter(|count| *count > 0);
         let msg_timeout = match identity.msg_timeout {
             0 => MSG_TIMEOUT,
-            milliseconds => Duration::from_millis(milliseconds),
+            milliseconds => Duration::from_millis(milliseconds).min(LONGEST),
         };
         let key = shared.join(Arc::clone(&mailbox), ready_max.unwrap_or(READY_MAX));
         Self {
@@ -155,7 +156,7 @@ impl<'s> Link<'s> {
                 () = at(self.next_touch) => self.touch_held(&mut connection.out),
                 () = at(self.closing_until) => break,
                 () = is_closing(closing.clone()), if self.closing_until.is_none() => {
-                    self.closing_until = Some(Instant::now() + self.shared.options.grace);
+                    self.closing_until = Some(Instant::now() + self.shared.options.grace.min(LONGEST));
                     encode::start_close(&mut connection.out);
                 }
             }

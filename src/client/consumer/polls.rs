@@ -5,10 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::client::backoff::Backoff;
+use crate::client::backoff::{Backoff, LONGEST};
 
 /// How soon nsqlookupd is asked again when it named nobody.
 const FIRST_REPEAT: Duration = Duration::from_secs(1);
+
+/// No nsqlookupd is asked more often than this, whatever the options say.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// How much of the interval chance may take away.
 const JITTER: f64 = 0.3;
@@ -23,7 +26,7 @@ pub(super) struct Polls {
 
 impl Polls {
     pub(super) fn new(interval: Duration, now: Instant) -> Self {
-        Self { interval, fruitless: 0, next: now }
+        Self { interval: interval.clamp(SHORTEST, LONGEST), fruitless: 0, next: now }
     }
 
     /// The answers are there. `random` is in 0 to 1.
@@ -73,5 +76,15 @@ mod tests {
             polls.handle_answered(false, now, 1.0);
         }
         assert_eq!(polls.poll_timeout(), now + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn an_interval_is_neither_none_nor_endless() {
+        let now = Instant::now();
+        for (interval, pause) in [(Duration::ZERO, SHORTEST), (Duration::MAX, LONGEST)] {
+            let mut polls = Polls::new(interval, now);
+            polls.handle_answered(true, now, 0.0);
+            assert_eq!(polls.poll_timeout(), now + pause);
+        }
     }
 }

@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use nsq::client::{ConnectionOptions, ConsumerOptions, Producer, ProducerOptions, PublishError};
 use nsq_tests::daemon::Stopped;
+use nsq_tests::stats::eventually;
 use nsq_tests::{Daemon, PATIENCE, differences, shared};
 
 use super::{CHANNEL, addresses, consumer, consumer_options, producer, producer_options, recv, text, topic};
+
+/// A client's state in the statistics after its `CLS`.
+const CLOSING: i32 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn producer_and_consumer_come_back_with_the_daemon() {
@@ -151,6 +155,26 @@ async fn closing_does_not_wait_for_ever() {
     daemon.wait_for_channel(topic.as_str(), CHANNEL, "client_count", 0);
     let has_it = if differences::lost_connection_requeues_at_once() { "depth" } else { "in_flight_count" };
     assert_eq!(daemon.channel_stats(topic.as_str(), CHANNEL)[has_it], 1, "nsqd has it again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_may_wait_for_as_long_as_it_takes() {
+    let daemon = shared();
+    let topic = topic("client_endless_grace");
+    daemon.publish(topic.as_str(), "in work");
+    let options = ConsumerOptions { grace: Duration::MAX, ..consumer_options(&[daemon.tcp]) };
+    let mut consumer = consumer(topic, options);
+    let message = recv(&mut consumer).await;
+    let closed = tokio::spawn(consumer.close());
+    let state = || daemon.channel_stats(topic.as_str(), CHANNEL)["clients"][0]["state"].clone();
+    eventually("nsqd is told to send no more", state, |state| *state == CLOSING);
+    assert!(!message.is_lost() && !closed.is_finished());
+    message.finish();
+    assert_eq!(closed.await.unwrap(), 0);
+    let stats = daemon.channel_stats(topic.as_str(), CHANNEL);
+    for key in ["depth", "in_flight_count", "requeue_count", "timeout_count"] {
+        assert_eq!(stats[key], 0, "{key}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
