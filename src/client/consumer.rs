@@ -241,7 +241,8 @@ impl Consumer {
     pub async fn close(mut self) -> usize {
         self.closer.close();
         self.messages.close();
-        while let Ok(message) = self.messages.try_recv() {
+        // Also what a link is just putting in.
+        while let Some(message) = self.messages.recv().await {
             message.release();
         }
         // The first change is the count, the driver's last word; an error says that the runtime ended it.

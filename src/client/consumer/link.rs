@@ -26,6 +26,9 @@ use crate::wire::message::MessageId;
 /// messages' timeout.
 const NO_ROOM_DELAY: Duration = Duration::from_secs(1);
 
+/// While this many bytes wait to be written, messages for which there is no room are not given back.
+const OUT_BYTES_MAX: usize = 1024 * 1024;
+
 /// How long the good-bye to nsqd may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -231,7 +234,10 @@ impl<'s> Link<'s> {
                 let mut message = refused.into_inner();
                 message.is_settled = true;
                 let delay = if self.shared.messages.is_closed() { Duration::ZERO } else { NO_ROOM_DELAY };
-                encode::requeue(out, &id, delay);
+                // An nsqd that sends and does not read gets no answer; it takes the message back by itself.
+                if out.len() < OUT_BYTES_MAX {
+                    encode::requeue(out, &id, delay);
+                }
             }
         }
     }
