@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::backoff::LONGEST;
 use super::error::{ConnectionError, ServerError};
+use super::{NSQD_TIMES_MIN, OptionsError};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Frame, FrameType, HEARTBEAT, OK};
 use crate::wire::identify::{Request, Response};
 use crate::wire::message::{MESSAGE_HEADER_BYTES, MessageId, MessageRef};
@@ -58,6 +59,16 @@ impl Default for ConnectionOptions {
             topology_zone: String::new(),
             frame_bytes_max: 64 * 1024 * 1024,
         }
+    }
+}
+
+impl ConnectionOptions {
+    /// Whether there are nsqd that take a client with these options.
+    pub(super) fn check(&self) -> Result<(), OptionsError> {
+        if self.heartbeat_interval < NSQD_TIMES_MIN {
+            return Err(OptionsError::HeartbeatInterval(self.heartbeat_interval));
+        }
+        Ok(())
     }
 }
 

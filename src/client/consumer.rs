@@ -24,9 +24,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use self::driver::Driver;
 pub use self::message::Message;
 use self::shared::Shared;
-use super::OptionsError;
 use super::backoff::Backoff;
 use super::connection::ConnectionOptions;
+use super::{NSQD_TIMES_MIN, OptionsError};
 use crate::wire::name::{ChannelName, TopicName};
 
 /// How a consumer behaves.
@@ -86,6 +86,27 @@ impl Default for ConsumerOptions {
         }
     }
 }
+
+impl ConsumerOptions {
+    fn check(&self) -> Result<(), OptionsError> {
+        if self.nsqd.is_empty() && self.lookupd.is_empty() {
+            return Err(OptionsError::NoAddress);
+        }
+        if self.max_in_flight == 0 {
+            return Err(OptionsError::NothingInFlight);
+        }
+        if let Some(timeout) = self.msg_timeout.filter(|timeout| *timeout < NSQD_TIMES_MIN) {
+            return Err(OptionsError::MsgTimeout(timeout));
+        }
+        if self.sample_rate > SAMPLE_RATE_MAX {
+            return Err(OptionsError::SampleRate(self.sample_rate));
+        }
+        self.connection.check()
+    }
+}
+
+/// The largest sample rate that any nsqd allows, in percent.
+const SAMPLE_RATE_MAX: u8 = 99;
 
 /// How many messages beyond `max_in_flight` may wait to be received. Any more are put back.
 const OVERSHOOT_MAX: usize = 100;
@@ -173,12 +194,7 @@ impl Consumer {
         channel: ChannelName,
         options: ConsumerOptions,
     ) -> Result<Self, OptionsError> {
-        if options.nsqd.is_empty() && options.lookupd.is_empty() {
-            return Err(OptionsError::NoAddress);
-        }
-        if options.max_in_flight == 0 {
-            return Err(OptionsError::NothingInFlight);
-        }
+        options.check()?;
         let capacity =
             usize::try_from(options.max_in_flight).unwrap_or(usize::MAX).saturating_add(OVERSHOOT_MAX);
         let (deliver, messages) = mpsc::channel(capacity.min(Semaphore::MAX_PERMITS));

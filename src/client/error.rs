@@ -49,6 +49,7 @@ impl std::error::Error for ServerError {}
 
 /// Why there is no connection to an nsqd, or no longer one.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectionError {
     /// Nothing listens at the address, or it names nothing.
     #[error("cannot connect to {address}")]

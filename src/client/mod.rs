@@ -18,6 +18,8 @@ mod http;
 mod lookup;
 mod producer;
 
+use std::time::Duration;
+
 pub use self::backoff::Backoff;
 pub use self::connection::{ConnectionOptions, Secret, USER_AGENT};
 pub use self::consumer::{AttemptsLimit, Closer, Consumer, ConsumerOptions, Message};
@@ -26,8 +28,12 @@ pub use self::http::{Action, HttpClient, HttpError};
 pub use self::lookup::{LookupClient, Node, Whereabouts};
 pub use self::producer::{Confirmation, Producer, ProducerOptions, PublishError};
 
+/// The shortest heartbeat interval and message timeout that any nsqd allows.
+const NSQD_TIMES_MIN: Duration = Duration::from_secs(1);
+
 /// Options that make no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OptionsError {
     /// There is neither an nsqd to connect to nor an nsqlookupd to ask.
     #[error("no address of an nsqd or nsqlookupd is given")]
@@ -35,4 +41,13 @@ pub enum OptionsError {
     /// `max_in_flight` is 0: nothing could ever be sent or received.
     #[error("max_in_flight is 0")]
     NothingInFlight,
+    /// Every nsqd refuses a client that wants heartbeats more often than each second.
+    #[error("heartbeat_interval is {0:?}, and nsqd allows no less than 1 s")]
+    HeartbeatInterval(Duration),
+    /// Every nsqd refuses a consumer whose messages have less than a second.
+    #[error("msg_timeout is {0:?}, and nsqd allows no less than 1 s")]
+    MsgTimeout(Duration),
+    /// Every nsqd refuses a consumer that wants more than 99 percent: all are 0.
+    #[error("sample_rate is {0}, and nsqd allows 0 to 99")]
+    SampleRate(u8),
 }

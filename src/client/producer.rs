@@ -52,13 +52,14 @@ impl Default for ProducerOptions {
 
 /// Why something was not published.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum PublishError {
     /// There is nothing to publish: an empty message, or no message at all.
     #[error("there is nothing to publish")]
     Empty,
     /// nsqd refused the message.
     #[error("nsqd refused the message: {0}")]
-    Refused(#[source] ServerError),
+    Refused(ServerError),
     /// The connection was lost before nsqd answered: the message may or may not have been published.
     #[error("the connection was lost before the message was confirmed")]
     Lost(#[source] Arc<ConnectionError>),
@@ -128,6 +129,7 @@ impl Producer {
         if options.max_in_flight == 0 {
             return Err(OptionsError::NothingInFlight);
         }
+        options.connection.check()?;
         let (publications, waiting) = mpsc::channel(options.max_in_flight.min(Semaphore::MAX_PERMITS));
         let (closing, is_closing) = watch::channel(false);
         let (alive, ended) = watch::channel(());

@@ -23,6 +23,7 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static("application/vnd.nsq; ver
 
 /// Why a request had no success.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HttpError {
     /// The address is no `host:port`.
     #[error("{address:?} is not an address")]

@@ -155,10 +155,15 @@ async fn nsqd_is_told_who_consumes() {
 async fn options_that_make_no_sense_are_refused() {
     let start = |options| Consumer::start(topic("client_options"), channel(), options).map(|_| ());
     assert_eq!(start(ConsumerOptions::default()), Err(OptionsError::NoAddress));
-    let stuck = ConsumerOptions {
-        max_in_flight: 0,
-        nsqd: vec!["127.0.0.1:1".to_owned()],
-        ..ConsumerOptions::default()
-    };
+    let sound = ConsumerOptions { nsqd: vec!["127.0.0.1:1".to_owned()], ..ConsumerOptions::default() };
+    let stuck = ConsumerOptions { max_in_flight: 0, ..sound.clone() };
     assert_eq!(start(stuck), Err(OptionsError::NothingInFlight));
+    // What every nsqd refuses would only be seen in the log, again and again.
+    let short = Duration::from_millis(999);
+    let hurried = ConsumerOptions { msg_timeout: Some(short), ..sound.clone() };
+    assert_eq!(start(hurried), Err(OptionsError::MsgTimeout(short)));
+    let greedy = ConsumerOptions { sample_rate: 100, ..sound.clone() };
+    assert_eq!(start(greedy), Err(OptionsError::SampleRate(100)));
+    let connection = ConnectionOptions { heartbeat_interval: short, ..ConnectionOptions::default() };
+    assert_eq!(start(ConsumerOptions { connection, ..sound }), Err(OptionsError::HeartbeatInterval(short)));
 }
