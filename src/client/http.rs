@@ -11,6 +11,7 @@ pub use self::exchange::HttpError;
 pub(super) use self::exchange::{Server, escape};
 use crate::api::info::Info;
 use crate::api::stats::Stats;
+use crate::wire::encode;
 use crate::wire::name::{ChannelName, TopicName};
 
 /// One nsqd, asked over HTTP. Each request has a connection of its own.
@@ -83,12 +84,6 @@ impl HttpClient {
         Self { server: self.server.with_timeouts(connect, request) }
     }
 
-    /// The `host:port` that is asked.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        self.server.address()
-    }
-
     /// Whether nsqd is healthy; if not, the error says what is wrong.
     pub async fn ping(&self) -> Result<(), HttpError> {
         self.server.get("/ping").await.map(|_| ())
@@ -131,6 +126,19 @@ impl HttpClient {
     ) -> Result<(), HttpError> {
         let target = format!("/pub?topic={}&defer={}", escape(topic.as_str()), delay.as_millis());
         self.server.post(&target, body.into()).await
+    }
+
+    /// Publishes several messages at once, all or none as far as nsqd's checks go.
+    pub async fn publish_many<B: Into<Bytes>>(
+        &self,
+        topic: &TopicName,
+        bodies: impl IntoIterator<Item = B>,
+    ) -> Result<(), HttpError> {
+        let bodies: Vec<Bytes> = bodies.into_iter().map(Into::into).collect();
+        let mut batch = Vec::new();
+        encode::batch(&mut batch, &bodies);
+        let target = format!("/mpub?topic={}&binary=true", escape(topic.as_str()));
+        self.server.post(&target, batch.into()).await
     }
 
     /// Does something to a topic.

@@ -1,13 +1,15 @@
-//! nsqlookupd's HTTP API, as far as it is read (spec nsqlookupd.md, §7): where topics live.
+//! nsqlookupd's HTTP API (spec nsqlookupd.md, §7): where topics live, and what it is told by others than nsqd.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::http::{HttpError, Server, escape};
 use crate::api::json::null_as_default;
+use crate::api::lookup::Info;
 use crate::wire::lookup::dialled_address;
-use crate::wire::name::TopicName;
+use crate::wire::name::{ChannelName, TopicName};
 
 /// One nsqlookupd, asked over HTTP. Each request has a connection of its own.
 ///
@@ -139,6 +141,53 @@ impl LookupClient {
     pub async fn nodes(&self) -> Result<Vec<Node>, HttpError> {
         let answer: Whereabouts = self.server.get_json("/nodes").await?;
         Ok(answer.producers)
+    }
+
+    /// Whether nsqlookupd answers.
+    pub async fn ping(&self) -> Result<(), HttpError> {
+        self.server.get("/ping").await.map(|_| ())
+    }
+
+    /// Which version of NSQ this nsqlookupd behaves as.
+    pub async fn info(&self) -> Result<Info, HttpError> {
+        self.server.get_json("/info").await
+    }
+
+    /// Makes a topic known before an nsqd has it.
+    pub async fn create_topic(&self, topic: &TopicName) -> Result<(), HttpError> {
+        self.post(format!("/topic/create?topic={}", escape(topic.as_str()))).await
+    }
+
+    /// Makes a channel known, and its topic, before an nsqd has them: for nsqd that ask, when they make a topic, which
+    /// channels it has elsewhere.
+    pub async fn create_channel(&self, topic: &TopicName, channel: &ChannelName) -> Result<(), HttpError> {
+        let (topic, channel) = (escape(topic.as_str()), escape(channel.as_str()));
+        self.post(format!("/channel/create?topic={topic}&channel={channel}")).await
+    }
+
+    /// Forgets a topic and its channels, if it is known. The nsqd that have it are not told; to remove it for good,
+    /// delete it there too.
+    pub async fn delete_topic(&self, topic: &TopicName) -> Result<(), HttpError> {
+        self.post(format!("/topic/delete?topic={}", escape(topic.as_str()))).await
+    }
+
+    /// Forgets a channel. The nsqd that have it are not told. That it is not known is an error, see
+    /// [`HttpError::is_not_found`].
+    pub async fn delete_channel(&self, topic: &TopicName, channel: &ChannelName) -> Result<(), HttpError> {
+        let (topic, channel) = (escape(topic.as_str()), escape(channel.as_str()));
+        self.post(format!("/channel/delete?topic={topic}&channel={channel}")).await
+    }
+
+    /// Leaves an nsqd out of the answers about a topic for a while (nsqlookupd's `--tombstone-lifetime`), so that the
+    /// topic can be deleted there and consumers do not make it again. `node` is the nsqd's
+    /// [`http_address`](Node::http_address); one that does not have the topic is no error.
+    pub async fn tombstone(&self, topic: &TopicName, node: &str) -> Result<(), HttpError> {
+        let (topic, node) = (escape(topic.as_str()), escape(node));
+        self.post(format!("/topic/tombstone?topic={topic}&node={node}")).await
+    }
+
+    async fn post(&self, target: String) -> Result<(), HttpError> {
+        self.server.post(&target, Bytes::new()).await
     }
 }
 

@@ -67,6 +67,11 @@ pub fn multi_publish(out: &mut Vec<u8>, topic: &TopicName, bodies: &[impl AsRef<
     let bytes: usize = bodies.iter().map(|body| 4 + body.as_ref().len()).sum();
     out.reserve(4 + 4 + bytes);
     write_size(out, 4 + bytes);
+    batch(out, bodies);
+}
+
+/// Appends several messages as they stand in the body of `MPUB`, and are that of `/mpub?binary=true`.
+pub fn batch(out: &mut Vec<u8>, bodies: &[impl AsRef<[u8]>]) {
     write_size(out, bodies.len());
     for body in bodies {
         write_sized(out, body.as_ref());

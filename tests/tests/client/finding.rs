@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nsq::client::{ConsumerOptions, LookupClient};
-use nsq_tests::Daemon;
+use nsq_tests::{Daemon, Lookupd as RealLookupd, PATIENCE};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use super::{consumer, consumer_options, recv, text, topic};
+use super::{CHANNEL, channel, consumer, consumer_options, recv, text, topic};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nsqd_are_found_as_they_are_named() {
@@ -61,6 +62,45 @@ async fn what_nsqlookupd_says_is_read() {
     let targets: BTreeSet<String> = lookupd.state.lock().unwrap().targets.iter().cloned().collect();
     let asked = ["/channels?topic=t%23ephemeral", "/lookup?topic=t%23ephemeral", "/nodes", "/topics"];
     assert_eq!(targets, asked.map(str::to_owned).into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nsqlookupd_is_told_of_topics_channels_and_nodes_to_pass_over() {
+    let lookupd = RealLookupd::start();
+    let nsqd = Daemon::with(&[&format!("--lookupd-tcp-address={}", lookupd.tcp)]);
+    let client = LookupClient::new(lookupd.http.to_string());
+    client.ping().await.unwrap();
+    assert_eq!(client.info().await.unwrap().version, "1.3.0");
+    let (known, registered) = (topic("client_known#ephemeral"), topic("client_registered"));
+    client.create_channel(&known, &channel()).await.unwrap();
+    client.create_topic(&topic("client_empty")).await.unwrap();
+    assert_eq!(client.channels(&known).await.unwrap(), [CHANNEL]);
+    let mut topics = client.topics().await.unwrap();
+    topics.sort();
+    assert_eq!(topics, ["client_empty", "client_known#ephemeral"]);
+    client.delete_channel(&known, &channel()).await.unwrap();
+    assert!(client.delete_channel(&known, &channel()).await.unwrap_err().is_not_found());
+    client.delete_topic(&known).await.unwrap();
+    assert!(client.lookup(&known).await.unwrap_err().is_not_found());
+
+    nsqd.publish(registered.as_str(), "here");
+    let registration = async {
+        loop {
+            if let Ok(found) = client.lookup(&registered).await
+                && let [node] = &found.producers[..]
+            {
+                return node.http_address().unwrap();
+            }
+        }
+    };
+    let node = timeout(PATIENCE, registration).await.expect("nsqd registers in time");
+    client.tombstone(&registered, &node).await.unwrap();
+    assert_eq!(client.lookup(&registered).await.unwrap().producers, []);
+    let nodes = client.nodes().await.unwrap();
+    assert_eq!(
+        (&nodes[0].topics[..], &nodes[0].tombstones[..]),
+        (&["client_registered".to_owned()][..], &[true][..])
+    );
 }
 
 /// Answers like an nsqlookupd that knows one topic: the one it is asked for.

@@ -23,18 +23,19 @@ async fn topics_and_channels_are_made_filled_paused_and_removed() {
     nsqd.channel(Action::Create, &topic, &channel).await.unwrap();
     nsqd.publish(&topic, "now").await.unwrap();
     nsqd.publish_deferred(&topic, Duration::from_secs(60), "later").await.unwrap();
+    nsqd.publish_many(&topic, ["with\nlines", "and without"]).await.unwrap();
     nsqd.topic(Action::Pause, &topic).await.unwrap();
     nsqd.channel(Action::Pause, &topic, &channel).await.unwrap();
     let stats = nsqd.topic_stats(&topic, true).await.unwrap().topics.unwrap();
     let found = &stats[0].channels[0];
     assert!(stats[0].paused && found.paused);
-    assert_eq!((found.depth, found.deferred_count, stats[0].message_count), (1, 1, 2));
+    assert_eq!((found.depth, found.deferred_count, stats[0].message_count), (3, 1, 4));
 
     nsqd.channel(Action::Empty, &topic, &channel).await.unwrap();
     nsqd.channel(Action::Unpause, &topic, &channel).await.unwrap();
     nsqd.topic(Action::Unpause, &topic).await.unwrap();
     nsqd.topic(Action::Empty, &topic).await.unwrap();
-    let stats = nsqd.stats().await.unwrap().topics.unwrap();
+    let stats = nsqd.counts().await.unwrap().topics.unwrap();
     let found = stats.iter().find(|found| found.topic_name == topic.as_str()).unwrap();
     assert!(!found.paused && !found.channels[0].paused);
     assert_eq!((found.channels[0].depth, found.channels[0].deferred_count), (0, 0));
