@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::backoff::LONGEST;
+use super::dial::dial;
 use super::error::{ConnectionError, ServerError};
 use super::{NSQD_TIMES_MIN, OptionsError};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Frame, FrameType, HEARTBEAT, OK};
@@ -160,7 +161,7 @@ impl Connection {
         wishes: Wishes,
     ) -> Result<Self, ConnectionError> {
         let introduced = async {
-            let dialled = TcpStream::connect(address).await;
+            let dialled = dial(address).await;
             let stream =
                 dialled.map_err(|source| ConnectionError::Dial { address: address.to_owned(), source })?;
             stream.set_nodelay(true)?;

@@ -13,6 +13,7 @@
 mod backoff;
 mod connection;
 mod consumer;
+mod dial;
 mod error;
 mod http;
 mod lookup;

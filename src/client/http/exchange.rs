@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::api::error::ErrorBody;
+use crate::client::dial::dial;
 
 /// The largest answer that is read, in bytes, unless it is said otherwise. `/stats` of 10,000 topics has about 5 MiB.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -189,7 +190,7 @@ impl Server {
     }
 
     async fn dial(&self) -> Result<TcpStream, HttpError> {
-        let dialled = TcpStream::connect(&self.address).await;
+        let dialled = dial(&self.address).await;
         dialled.map_err(|source| HttpError::Connect { address: self.address.clone(), source })
     }
 
