@@ -1,8 +1,8 @@
 //! Which nsqd a consumer connects to, and when.
 //!
 //! Pure: addresses are text, the time is an argument. An address that was given is kept for ever; one that nsqlookupd
-//! named is kept while it is named or its connection stands. A lost connection is made again after a pause that
-//! grows until an nsqd proves to be of use.
+//! named is kept while it is named or its connection stands, and where an nsqlookupd is silent until it has failed for
+//! long. A lost connection is made again after a pause that grows until an nsqd proves to be of use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -11,6 +11,9 @@ use crate::client::backoff::Backoff;
 
 /// No more nsqd are kept, whatever nsqlookupd says.
 pub(super) const NSQD_MAX: usize = 10_000;
+
+/// After so many failures in a row an nsqd is forgotten that only an nsqlookupd that is silent may still know.
+const DOUBTED_FAILURES_MAX: u32 = 20;
 
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -23,6 +26,8 @@ struct Entry {
     /// Whether the address was given, and is not merely named by nsqlookupd.
     is_given: bool,
     is_named: bool,
+    /// Whether no nsqlookupd named it that answered last, while another was silent: set only while it is named.
+    is_doubted: bool,
     /// How often connecting failed in a row.
     failures: u32,
     state: State,
@@ -44,12 +49,13 @@ impl Roster {
 
     /// nsqlookupd named these. Unless `is_complete`, some did not answer, and nobody is taken for gone.
     pub(super) fn handle_named(&mut self, named: BTreeSet<String>, is_complete: bool) {
-        if is_complete {
-            for (address, entry) in &mut self.entries {
-                entry.is_named = named.contains(address);
-            }
-            self.entries.retain(|_, entry| entry.is_wanted() || entry.state == State::Running);
+        for (address, entry) in &mut self.entries {
+            let was_named = entry.is_named;
+            entry.is_named = named.contains(address) || (was_named && !is_complete);
+            // Where nobody named anybody, all may be silent, and nothing is known.
+            entry.is_doubted = entry.is_named && !named.is_empty() && !named.contains(address);
         }
+        self.forget_unwanted();
         for address in named {
             if self.entries.len() < NSQD_MAX || self.entries.contains_key(&address) {
                 self.entries.entry(address).or_insert_with(|| Entry::new(false)).is_named = true;
@@ -63,6 +69,13 @@ impl Roster {
         let Some(entry) = self.entries.get_mut(address) else { return };
         entry.failures = if was_useful { 1 } else { entry.failures.saturating_add(1) };
         entry.state = State::Due { at: Some(now + self.backoff.jittered(entry.failures, random)) };
+        if entry.is_doubted && entry.failures >= DOUBTED_FAILURES_MAX {
+            (entry.is_named, entry.is_doubted) = (false, false);
+        }
+        self.forget_unwanted();
+    }
+
+    fn forget_unwanted(&mut self) {
         self.entries.retain(|_, entry| entry.is_wanted() || entry.state == State::Running);
     }
 
@@ -92,7 +105,7 @@ impl Roster {
 
 impl Entry {
     fn new(is_given: bool) -> Self {
-        Self { is_given, is_named: false, failures: 0, state: State::Due { at: None } }
+        Self { is_given, is_named: false, is_doubted: false, failures: 0, state: State::Due { at: None } }
     }
 
     fn is_wanted(&self) -> bool {
@@ -165,6 +178,32 @@ mod tests {
         roster.handle_named(named(&["other"]), false);
         assert_eq!(dialled(&mut roster, now), ["named", "other"]);
         assert!(!roster.is_empty());
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten_some_day_though_a_lookupd_is_silent() {
+        let mut now = Instant::now();
+        let mut roster = roster(&["given"]);
+        roster.handle_named(named(&["back", "gone", "named"]), true);
+        roster.handle_named(named(&["named"]), false);
+        assert!(!roster.entries["named"].is_doubted && roster.entries["gone"].is_doubted);
+        for failures in 1..=DOUBTED_FAILURES_MAX {
+            let expected = if failures == 1 {
+                &["back", "given", "gone", "named"][..]
+            } else {
+                &["given", "gone", "named"]
+            };
+            assert_eq!(dialled(&mut roster, now), expected, "{failures}");
+            for address in ["given", "gone", "named"] {
+                roster.handle_ended(address, false, now, 1.0);
+            }
+            now += BACKOFF.max;
+        }
+        assert_eq!(dialled(&mut roster, now), ["given", "named"]);
+        roster.handle_ended("back", true, now, 1.0);
+        assert_eq!(dialled(&mut roster, now + BACKOFF.max), ["back"]);
+        roster.handle_named(named(&[]), false);
+        assert!(roster.entries.values().all(|entry| !entry.is_doubted), "all may be silent");
     }
 
     #[test]
