@@ -58,22 +58,22 @@ step_rust() {
 }
 
 step_primes() {
-    install_python_tests examples/primes/tests/requirements.txt || return 0
-    if [ -z "${NSQD:-}" ]; then
-        build_for_tests
-        local NSQD=$target/debug/nsqd
-    fi
-    NSQD=$NSQD "$venv/bin/python" -m pytest examples/primes/tests
+    pytest examples/primes/tests/requirements.txt examples/primes/tests
 }
 
 # What they print says how many messages came more than once.
 step_clients() {
-    install_python_tests tests/clients/python/requirements.txt || return 0
+    pytest tests/clients/python/requirements.txt --capture=no tests/clients/python
+}
+
+# pytest REQUIREMENTS ARGUMENT...: runs tests in Python against the daemons that are named, or built here.
+pytest() {
+    install_python_tests "$1" || return 0
     if [ -z "${NSQD:-}" ] || [ -z "${NSQLOOKUPD:-}" ]; then
         build_for_tests
     fi
     NSQD=${NSQD:-$target/debug/nsqd} NSQLOOKUPD=${NSQLOOKUPD:-$target/debug/nsqlookupd} \
-        "$venv/bin/python" -m pytest --capture=no tests/clients/python
+        "$venv/bin/python" -m pytest "${@:2}"
 }
 
 # Building the tests too selects the same features of the dependencies as testing does: nothing is compiled twice.

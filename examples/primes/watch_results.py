@@ -12,7 +12,9 @@ MAX_IN_FLIGHT = 100
 
 
 def main():
-    program.run(watch(program.option_parser(__doc__).parse_args()))
+    parser = program.option_parser(__doc__)
+    program.add_lookup_option(parser)
+    program.run(watch(parser.parse_args()))
 
 
 async def watch(options):
@@ -21,8 +23,8 @@ async def watch(options):
             topic=topic,
             channel=CHANNEL,
             message_handler=lambda message, topic=topic: show(topic, message),
-            nsqd_tcp_addresses=[options.nsqd],
             max_in_flight=MAX_IN_FLIGHT,
+            **program.sources(options),
         )
     await program.forever()
 

@@ -7,7 +7,6 @@ nothing: nsqd gives its number to another worker of the group.
 
 import asyncio
 import json
-import os
 
 import nsq
 
@@ -21,6 +20,7 @@ REQUEUE_DELAY_SECONDS = 1
 
 def main():
     parser = program.option_parser(__doc__)
+    program.add_lookup_option(parser)
     parser.add_argument("--group", default="worker_group_a", help="who shares the numbers with us (%(default)s)")
     parser.add_argument(
         "--work-seconds",
@@ -40,11 +40,11 @@ async def work(options):
         topic="numbers",
         channel=options.group,
         message_handler=Judge(writer, options.work_seconds).handle,
-        nsqd_tcp_addresses=[options.nsqd],
         max_in_flight=options.max_in_flight,
         requeue_delay=REQUEUE_DELAY_SECONDS,
         # A Reader's default is to finish, unjudged, what it sees for the sixth time.
         max_tries=0,
+        **program.sources(options),
     )
     say(f"waiting for numbers in {options.group}")
     try:
@@ -84,13 +84,13 @@ class Judge:
         say(f"judging {number}")
         await asyncio.sleep(self._work_seconds)
         prime = is_prime(number)
-        result = {"number": number, "prime": prime, "worker": os.getpid()}
+        result = {"number": number, "prime": prime, "worker": program.name_of_process()}
         await self._writer.publish("prime" if prime else "non_prime", json.dumps(result).encode())
         say(f"{number} is prime" if prime else f"{number} is not prime")
 
 
 def say(text):
-    print(f"worker {os.getpid()}: {text}", flush=True)
+    print(f"worker {program.name_of_process()}: {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,15 @@ sys.path.insert(0, str(EXAMPLE))
 
 @pytest.fixture
 def start_daemon(tmp_path):
-    """Starts a daemon with the given flags; it is ended with the test."""
+    """Starts a daemon, nsqd unless it is named, with the given flags; it is ended with the test."""
     started = []
 
-    def start(*flags):
-        daemon = Daemon(tmp_path, *flags)
+    def start(*flags, name="nsqd"):
+        if name == "nsqd":
+            data_path = tmp_path / str(len(started))
+            data_path.mkdir()
+            flags = (f"--data-path={data_path}", *flags)
+        daemon = Daemon(name, *flags)
         started.append(daemon)
         daemon.start()
         return daemon
@@ -28,8 +32,8 @@ def start_example():
     """Runs the example's programs against a daemon; they are ended with the test."""
     started = []
 
-    def start(daemon):
-        example = Example(daemon)
+    def start(daemon, lookup=None):
+        example = Example(daemon, lookup)
         started.append(example)
         return example
 

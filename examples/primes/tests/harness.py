@@ -33,17 +33,17 @@ def wait_until(condition, explanation):
     raise AssertionError(f"waited {PATIENCE_SECONDS} s in vain: {explanation()}")
 
 
-def nsqd_program():
-    """What NSQD names, else what cargo built."""
-    named = os.environ.get("NSQD")
+def daemon_program(name):
+    """What the environment names (NSQD, NSQLOOKUPD), else what cargo built."""
+    named = os.environ.get(name.upper())
     if named:
         return Path(named).resolve()
     target = Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target"))
     for profile in ("debug", "release"):
-        built = target / profile / "nsqd"
+        built = target / profile / name
         if built.is_file():
             return built
-    raise AssertionError(f"there is no nsqd in {target}: run `cargo build --package nsqd` first")
+    raise AssertionError(f"there is no {name} in {target}: run `cargo build --package {name}` first")
 
 
 class Process:
@@ -102,10 +102,10 @@ class Process:
 
 
 class Daemon:
-    """nsqd on free ports, which it keeps when it is stopped and started again."""
+    """nsqd or nsqlookupd on free ports, which it keeps when it is stopped and started again."""
 
-    def __init__(self, data_path, *flags):
-        self._data_path = data_path
+    def __init__(self, name, *flags):
+        self._name = name
         self._flags = flags
         self.tcp_address = self.http_address = "127.0.0.1:0"
         self._process = None
@@ -113,8 +113,7 @@ class Daemon:
     def start(self):
         self._process = Process(
             [
-                str(nsqd_program()),
-                f"--data-path={self._data_path}",
+                str(daemon_program(self._name)),
                 f"--tcp-address={self.tcp_address}",
                 f"--http-address={self.http_address}",
                 *self._flags,
@@ -151,14 +150,15 @@ class Daemon:
 
 
 class Example:
-    """The three programs of the example, run against one daemon."""
+    """The three programs of the example, run against one daemon; with `lookup`, workers and watcher ask that nsqlookupd."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, lookup=None):
         self._daemon = daemon
+        self._reading = ["--lookupd-http-address", lookup.http_address] if lookup else []
         self._started = []
 
     def worker(self, *options):
-        worker = self._start("worker.py", *options)
+        worker = self._start("worker.py", *self._reading, *options)
         worker.wait_for("waiting for numbers")
         return worker
 
@@ -167,7 +167,7 @@ class Example:
         assert publisher.exit_code() == 0, publisher.lines
 
     def watcher(self):
-        return Watcher(self._start("watch_results.py"))
+        return Watcher(self._start("watch_results.py", *self._reading))
 
     def end(self):
         for process in self._started:

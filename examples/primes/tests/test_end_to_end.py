@@ -118,3 +118,19 @@ def test_a_stop_and_start_of_the_daemon_in_the_middle_loses_nothing(start_daemon
     results = watcher.wait_for_results(count)
     assert_judged_rightly(results, count)
     daemon.wait_for_channel("numbers", GROUP, depth=0, in_flight_count=0)
+
+
+def test_workers_that_ask_nsqlookupd_read_from_every_nsqd(start_daemon, start_example):
+    lookup = start_daemon(name="nsqlookupd")
+    announced = (f"--lookupd-tcp-address={lookup.tcp_address}", "--broadcast-address=127.0.0.1")
+    daemons = [start_daemon(*announced) for _ in range(2)]
+    for daemon, range_of_numbers in zip(daemons, (("--to", "50"), ("--from", "51", "--to", "100"))):
+        start_example(daemon).publish(*range_of_numbers)
+    example = start_example(daemons[0], lookup)
+    # pynsq shares this out among the nsqd, and starves one for seconds where it is less than one each.
+    example.worker("--max-in-flight", "2")
+
+    for daemon in daemons:
+        daemon.wait_for_channel("numbers", GROUP, message_count=50, depth=0, in_flight_count=0)
+    results = example.watcher().wait_for_results(100)
+    assert_judged_rightly(results, 100)
