@@ -6,7 +6,7 @@ VENV := .venv
 # Further flags for `nsq up`: make run ARGS="--nsqd-opt mem-queue-size=0"
 ARGS ?=
 
-.PHONY: help run test test-long format lint docs core rust primes clients primes-venv bench doc clean
+.PHONY: help run test test-long format lint docs core rust primes clients compose primes-venv bench doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,8 @@ core: ## check that the pure core builds without a runtime
 rust: ## run all tests in Rust
 primes: ## run the prime example end to end
 clients: ## run several daemons with the pynsq that people use
-format lint docs core rust primes clients:
+compose: ## check docker/compose.yaml
+format lint docs core rust primes clients compose:
 	@bash scripts/test.sh $@
 
 primes-venv: ## install what the prime example needs, in ./.venv

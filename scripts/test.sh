@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all_steps=(format lint docs core rust primes clients)
+all_steps=(format lint docs core rust primes clients compose)
 target=${CARGO_TARGET_DIR:-target}
 venv=.venv
 skipped=()
@@ -76,20 +76,32 @@ pytest() {
         "$venv/bin/python" -m pytest "${@:2}"
 }
 
+step_compose() {
+    install_docker_tests || return 0
+    "$venv/bin/python" -m pytest docker/tests/test_compose.py
+}
+
 # Building the tests too selects the same features of the dependencies as testing does: nothing is compiled twice.
 build_for_tests() {
     cargo build --locked --workspace --bins --tests
 }
 
-# install_python_tests REQUIREMENTS: fails, and has noted the skipped step, when something is missing.
+install_docker_tests() {
+    # Only the schema of docker-compose 1.29.2 is used, and that needs nothing of what the rest of it needs.
+    install_python_tests docker/tests/requirements.txt --no-deps docker-compose==1.29.2
+}
+
+# install_python_tests FILE [ARGUMENTS]: installs what the file lists, and then, where there are arguments, these.
 install_python_tests() {
     local wanted=$1
+    shift
     need python3 "python3 --version" "apt-get install --yes python3" || return 1
     need "Python's venv module" "python3 -m ensurepip --version" "apt-get install --yes python3-venv" || return 1
     # An environment whose making was interrupted has no pip, and is made again.
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$venv"
     # Takes a second, and needs no network, when everything is there already.
-    if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"; then
+    local pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+    if ! { "${pip[@]}" --requirement "$wanted" && { [ $# -eq 0 ] || "${pip[@]}" "$@"; }; }; then
         skip "the Python packages are missing" "$venv/bin/python -m pip install --requirement $wanted"
         return 1
     fi
