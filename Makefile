@@ -6,7 +6,7 @@ VENV := .venv
 # Further flags for `nsq up`: make run ARGS="--nsqd-opt mem-queue-size=0"
 ARGS ?=
 
-.PHONY: help run test test-long format lint docs core rust primes clients compose primes-venv bench doc clean
+.PHONY: help run test test-long format lint docs core rust primes clients compose image primes-venv bench doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,7 +21,7 @@ test: ## run every check and test
 test-long: ## run the tests with more cases, also those that take minutes
 	@cargo build --locked --release --workspace --bins --tests
 	@PROPTEST_CASES=5000 SIMULATION_SEEDS=10000 cargo test --locked --release --workspace -- --include-ignored
-	@PRIMES_SCALE=10 bash scripts/test.sh primes
+	@PRIMES_SCALE=10 bash scripts/test.sh primes image
 
 format: ## check the formatting (cargo fmt)
 lint: ## check with clippy, warnings denied
@@ -31,7 +31,8 @@ rust: ## run all tests in Rust
 primes: ## run the prime example end to end
 clients: ## run several daemons with the pynsq that people use
 compose: ## check docker/compose.yaml
-format lint docs core rust primes clients compose:
+image: ## build the container images with buildah, as root, and run them
+format lint docs core rust primes clients compose image:
 	@bash scripts/test.sh $@
 
 primes-venv: ## install what the prime example needs, in ./.venv

@@ -81,6 +81,20 @@ step_compose() {
     "$venv/bin/python" -m pytest docker/tests/test_compose.py
 }
 
+# Not among all the steps: it builds everything once more, in a container, and takes minutes (`make test-long`).
+step_image() {
+    if [ -n "${CI:-}" ] && ! { command -v buildah && command -v debootstrap; } >/dev/null; then
+        apt-get update
+    fi
+    need buildah "buildah --version" "apt-get install --yes buildah" || return 0
+    need debootstrap "debootstrap --version" "apt-get install --yes debootstrap" || return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        skip "root is missing, which making a base image needs" "sudo make image" || return 0
+    fi
+    install_docker_tests || return 0
+    bash docker/test.sh
+}
+
 # Building the tests too selects the same features of the dependencies as testing does: nothing is compiled twice.
 build_for_tests() {
     cargo build --locked --workspace --bins --tests
