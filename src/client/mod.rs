@@ -8,6 +8,11 @@
 //! NSQ delivers at least once, and so do these: nothing is lost without the caller being told, but a message may come
 //! twice, when a connection is lost at the wrong moment or a message takes longer than its timeout.
 //!
+//! The tasks run on the runtime that a producer or consumer was started in, and need it: work that computes for long or
+//! blocks belongs into `tokio::task::spawn_blocking`, or heartbeats are not answered and nsqd hangs up. Every method that
+//! waits may be given up half-way, in `tokio::select!` or with a timeout. A publish that is given up may still be
+//! carried out; [`Consumer::recv`] and [`Producer::enqueue`] then have done nothing.
+//!
 //! TLS and compression are not spoken here. What happens is logged through `tracing`.
 
 mod backoff;
@@ -51,4 +56,24 @@ pub enum OptionsError {
     /// Every nsqd refuses a consumer that wants more than 99 percent: all are 0.
     #[error("sample_rate is {0}, and nsqd allows 0 to 99")]
     SampleRate(u8),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_may_be_used_from_any_task() {
+        fn check<T: Send + Sync + 'static>() {}
+        check::<Producer>();
+        check::<Confirmation>();
+        check::<Consumer>();
+        check::<Closer>();
+        check::<Message>();
+        check::<HttpClient>();
+        check::<LookupClient>();
+        check::<PublishError>();
+        check::<ConnectionError>();
+        check::<HttpError>();
+    }
 }

@@ -212,7 +212,8 @@ impl Producer {
     }
 
     /// Takes nothing more, waits until all that was accepted is confirmed or has failed, and disconnects. The same
-    /// happens in the background when the last clone is dropped.
+    /// happens in the background when the last clone is dropped. An nsqd that answers heartbeats and no publish makes
+    /// this wait for ever; whoever must end gives it a timeout.
     pub async fn close(&self) {
         self.closing.send_replace(true);
         let mut ended = self.ended.clone();
