@@ -13,7 +13,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use nsq::daemon::lifetime::until_told_to_stop;
 use nsq::daemon::listener::Listening;
 use nsq::daemon::logging::{self, Level, LogControl, LogFormat, LogSettings, Prefix, fatal};
 use nsq::daemon::os_error::os_error_text;
@@ -28,7 +27,8 @@ use crate::failure::Failure;
 /// Runs nsqd and nsqlookupd in one process, on the standard ports.
 ///
 /// nsqd takes messages on port 4150 (TCP) and 4151 (HTTP) and registers with nsqlookupd, which consumers ask on port
-/// 4161 (HTTP); nsqd registers on 4160. SIGTERM and SIGINT (Ctrl-C) stop first nsqd, then nsqlookupd; nothing is lost.
+/// 4161 (HTTP); nsqd registers on 4160. SIGTERM and SIGINT (Ctrl-C) stop first nsqd, then nsqlookupd; nothing is lost. So
+/// does closing the terminal it runs in.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -170,10 +170,8 @@ async fn run_parts(
     let why = match running.start(plan, log).await {
         Ok(banner) => {
             say(&banner).await;
-            // There is no configuration file of the whole that could be read again.
-            let told = until_told_to_stop(termination, hangups, log, || Ok(None));
             tokio::select! {
-                signal = told => Ok(format!("{signal} received")),
+                signal = until_told_to_stop(termination, hangups, has_terminal()) => Ok(format!("{signal} received")),
                 why = running.failed() => Err(why),
             }
         }
@@ -185,6 +183,32 @@ async fn run_parts(
     }
     let stopped = running.stop(reason).await;
     why.and(stopped)
+}
+
+/// Waits for the signal to stop, and gives its name.
+///
+/// SIGHUP says that the terminal is gone, where there was one: then nobody would know of a cluster that went on. Where
+/// there was none it says nothing, for there is no configuration file of the whole that could be read again.
+async fn until_told_to_stop(
+    mut termination: Termination,
+    mut hangups: Hangups,
+    has_terminal: bool,
+) -> &'static str {
+    loop {
+        tokio::select! {
+            signal = termination.requested() => return signal,
+            () = hangups.next() => {
+                if has_terminal {
+                    return "SIGHUP";
+                }
+                info!("SIGHUP received: there is nothing to read again");
+            }
+        }
+    }
+}
+
+fn has_terminal() -> bool {
+    io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
 impl Running {

@@ -10,6 +10,7 @@ use nsq_tests::{Client, Daemon, daemon, each};
 use tempfile::TempDir;
 
 use super::nsq;
+use super::terminal::Terminal;
 
 /// A running `nsq up` on free ports.
 struct Up {
@@ -219,11 +220,24 @@ fn options_of_the_parts_are_read_as_the_parts_read_them() {
 }
 
 #[test]
-fn a_hangup_stops_nothing() {
+fn a_hangup_ends_it_with_its_terminal_and_not_without_one() {
     let directory = TempDir::new().unwrap();
     let up = Up::start(directory.path(), &[]);
     up.process.signal(Signal::HUP);
     up.process.wait_for_log("the signal", |line| line.contains("SIGHUP received"));
     up.publish("t", "hello");
     up.stop(Signal::TERM);
+
+    let data_path = format!("--data-path={}", directory.path().display());
+    let (tcp, http) = ("--nsqd-opt=tcp-address=127.0.0.1:0", "--nsqd-opt=http-address=127.0.0.1:0");
+    let arguments = ["up", "--bind=127.0.0.1", "--without=nsqlookupd", &data_path, tcp, http];
+    // As wide as any path that this program may have.
+    let mut terminal = Terminal::start(&arguments, 1000, 30);
+    let screen = terminal.wait_for("the greeting", |line| line.contains("Ctrl-C stops it"));
+    assert!(
+        screen.iter().any(|line| line.contains("tail greetings --nsqd-tcp-address=127.0.0.1:")),
+        "{screen:?}"
+    );
+    super::signal(&terminal.child, Signal::HUP);
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
 }
