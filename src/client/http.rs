@@ -84,6 +84,12 @@ impl HttpClient {
         Self { server: self.server.with_timeouts(connect, request) }
     }
 
+    /// The `host:port` that is asked.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.server.address()
+    }
+
     /// Whether nsqd is healthy; if not, the error says what is wrong.
     pub async fn ping(&self) -> Result<(), HttpError> {
         self.server.get("/ping").await.map(|_| ())
