@@ -5,6 +5,7 @@
 //! would otherwise take the place of the library `nsq`'s.
 
 mod failure;
+mod ping;
 mod pipe;
 mod publish;
 mod stat;
@@ -33,6 +34,7 @@ enum Command {
     Pub(publish::Arguments),
     Tail(tail::Arguments),
     Stat(stat::Arguments),
+    Ping(ping::Arguments),
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Pub(arguments) => publish::run(arguments),
         Command::Tail(arguments) => tail::run(arguments),
         Command::Stat(arguments) => stat::run(arguments),
+        Command::Ping(arguments) => ping::run(arguments),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

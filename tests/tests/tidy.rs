@@ -111,6 +111,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("nsq_cli::failure", &["nsq::daemon::os_error", "nsq::client"]),
     ("nsq_cli::values", &["nsq::wire::name", "nsq::daemon::go_duration"]),
+    ("nsq_cli::ping", &["nsq_cli::failure", "nsq_cli::values", "nsq::client"]),
     ("nsq_cli::pipe", &[]),
     ("nsq_cli::stop", &[]),
     (
