@@ -153,7 +153,12 @@ impl Peer {
             return Err(Broken::Refused(answer.escape_ascii().to_string()));
         }
         let answer = Answer::parse(&answer)?;
-        tracing::info!("LOOKUPD({}): connected, it is {answer:?}", self.address);
+        tracing::info!(
+            "LOOKUPD({}): connected, it calls itself {} (version {})",
+            self.address,
+            answer.broadcast_address.escape_default(),
+            answer.version.escape_default()
+        );
         let http_address = answer.http_address();
         if http_address.is_none() {
             tracing::error!(
