@@ -18,6 +18,7 @@ use nsq::daemon::logging::{self, Level, LogControl, LogFormat, LogSettings, Pref
 use nsq::daemon::os_error::os_error_text;
 use nsq::daemon::signals::{self, Hangups, Termination};
 use nsqd::data_dir::DataDirLock;
+use tokio::sync::watch;
 use tracing::info;
 
 use self::banner::Banner;
@@ -167,11 +168,15 @@ async fn run_parts(
     hangups: Hangups,
 ) -> Result<(), String> {
     let mut running = Running::default();
-    let why = match running.start(plan, log).await {
+    let (reloads, reloaded) = watch::channel(());
+    let reload = || reloads.send_replace(());
+    let why = match running.start(plan, log, reloaded).await {
         Ok(banner) => {
             say(&banner).await;
             tokio::select! {
-                signal = until_told_to_stop(termination, hangups, has_terminal()) => Ok(format!("{signal} received")),
+                signal = until_told_to_stop(termination, hangups, has_terminal(), reload) => {
+                    Ok(format!("{signal} received"))
+                }
                 why = running.failed() => Err(why),
             }
         }
@@ -188,11 +193,12 @@ async fn run_parts(
 /// Waits for the signal to stop, and gives its name.
 ///
 /// SIGHUP says that the terminal is gone, where there was one: then nobody would know of a cluster that went on. Where
-/// there was none it says nothing, for there is no configuration file of the whole that could be read again.
+/// there was none it asks for what can be read again: certificates, for there is no configuration file of the whole.
 async fn until_told_to_stop(
     mut termination: Termination,
     mut hangups: Hangups,
     has_terminal: bool,
+    reload: impl Fn(),
 ) -> &'static str {
     loop {
         tokio::select! {
@@ -201,7 +207,8 @@ async fn until_told_to_stop(
                 if has_terminal {
                     return "SIGHUP";
                 }
-                info!("SIGHUP received: there is nothing to read again");
+                info!("SIGHUP received: certificates, if there are any, are read again");
+                reload();
             }
         }
     }
@@ -213,7 +220,12 @@ fn has_terminal() -> bool {
 
 impl Running {
     /// Starts what is planned, one after the other, each listening before the next.
-    async fn start(&mut self, plan: Plan, log: &LogControl) -> Result<Banner, String> {
+    async fn start(
+        &mut self,
+        plan: Plan,
+        log: &LogControl,
+        reloads: watch::Receiver<()>,
+    ) -> Result<Banner, String> {
         let mut banner = Banner { data_path: plan.data_path, ..Banner::default() };
         if let Some(options) = plan.nsqlookupd {
             let run = |listening, stop| async move {
@@ -231,7 +243,7 @@ impl Running {
             }
             let log = log.clone();
             let run = |listening, stop| async move {
-                let outcome = nsqd::serve(options, log, listening, stop).await.map_err(|error| {
+                let outcome = nsqd::serve(options, log, reloads, listening, stop).await.map_err(|error| {
                     let hint = matches!(error, nsqd::StartError::Listen(_)).then_some(NSQD);
                     with_advice(error.to_string(), hint)
                 });

@@ -12,12 +12,14 @@ use nsq::daemon::logging::LogControl;
 use nsq::daemon::options::ConfigValue;
 use nsq::daemon::version::{OWN_VERSION, version_line};
 use nsq::daemon::{http as http_server, signals};
+use nsq::transport::tls::{TlsFilesError, TlsServer};
 use nsq::wire::command::Limits;
 use nsq::wire::identify::{IdentifyLimits, Offer};
 use nsq::wire::lookup::Identity;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::certificates::Certificates;
 use crate::data_dir::DataDirLock;
 use crate::http::config::{ConfigValue as ShownValue, LiveConfig};
 use crate::http::{HttpState, Limits as HttpLimits};
@@ -26,7 +28,7 @@ use crate::metrics::snapshot::StatsFilter;
 use crate::metrics::statsd::{Form, Round};
 use crate::metrics::statsd_push::Push;
 use crate::node::{Node, NodeSettings};
-use crate::options::{Address, Options, PROGRAM};
+use crate::options::{Address, Options, PROGRAM, TlsRequired};
 use crate::store::LogError;
 use crate::store::sled::SledLog;
 use crate::store::worker::StoreOptions;
@@ -45,6 +47,9 @@ pub enum StartError {
     /// The system gives no threads or no signals.
     #[error("failed to instantiate nsqd - {0}")]
     System(#[from] std::io::Error),
+    /// The files of TLS changed since they were checked, and are of no use now.
+    #[error("failed to instantiate nsqd - failed to build TLS config - {0}")]
+    Tls(#[from] TlsFilesError),
     /// The topology file cannot be used.
     #[error("failed to load topology file - {0}")]
     Topology(#[from] TopologyFileError),
@@ -65,8 +70,12 @@ pub fn run(options: Options, data_dir: DataDirLock, log: LogControl) -> Result<(
     let outcome = runtime.block_on(async {
         let (termination, hangups) = signals::install()?;
         let (reread, level) = (options.clone(), log.clone());
-        let told = until_told_to_stop(termination, hangups, &level, || reread.reread_log_level());
-        serve(options, log, |_| {}, async { format!("{} received", told.await) }).await
+        let (reloads, reloaded) = watch::channel(());
+        let told = until_told_to_stop(termination, hangups, &level, || {
+            reloads.send_replace(());
+            reread.reread_log_level()
+        });
+        serve(options, log, reloaded, |_| {}, async { format!("{} received", told.await) }).await
     });
     // Sessions that still hang on a socket are not waited for.
     runtime.shutdown_background();
@@ -75,13 +84,15 @@ pub fn run(options: Options, data_dir: DataDirLock, log: LogControl) -> Result<(
 }
 
 /// The daemon itself, for whoever has a runtime of several threads, the data directory's lock and the signals: says
-/// where it listens once it does, and runs until `stop` gives the reason to end.
+/// where it listens once it does, and runs until `stop` gives the reason to end. At each change of `reloads` it reads the
+/// files of TLS again.
 ///
 /// # Errors
 /// If it cannot start, or could not write down what is to outlive it.
 pub async fn serve(
     mut options: Options,
     log: LogControl,
+    reloads: watch::Receiver<()>,
     listening: impl FnOnce(Listening),
     stop: impl Future<Output = String>,
 ) -> Result<(), StartError> {
@@ -95,6 +106,12 @@ pub async fn serve(
     let declared = topology_file::read(&options.topology_file)?;
     let tcp_listener = listen(&options.tcp_address).await?;
     let http_listener = listen(&options.http_address).await?;
+    let tls = Certificates::load(&options)?;
+    let https_listener = match &tls {
+        Some(_) if !options.https_address.is_empty() => Some(Listener::tcp(&options.https_address).await?),
+        _ => None,
+    };
+    let https_port = https_listener.as_ref().and_then(Listener::port).unwrap_or(0);
     let port = |listener: &Option<Listener>| listener.as_ref().and_then(Listener::port);
     let ports = Ports { tcp: port(&tcp_listener), http: port(&http_listener) };
     let addresses = Listening {
@@ -114,13 +131,23 @@ pub async fn serve(
     declared.iter().for_each(|topic| node.declare(topic));
     let mut servers = vec![tokio::spawn(lookups.run(switch.stopping()))];
     if let Some(listener) = tcp_listener {
-        let context = Arc::new(tcp::Context::new(Arc::clone(&node), tcp_settings(&options)));
+        let settings = tcp_settings(&options, tls.as_ref().map(Certificates::newest));
+        let context = Arc::new(tcp::Context::new(Arc::clone(&node), settings));
         servers.push(tokio::spawn(tcp::serve(listener, context, switch.stopping())));
     }
+    let app = crate::http::app(http_state(&options, &node, info, log.clone(), lookupd_addresses.clone()));
+    if let (Some(listener), Some(tls)) = (https_listener, &tls) {
+        servers.push(tokio::spawn(tls.clone().serve_https(listener, app.clone(), switch.stopping())));
+    }
     if let Some(listener) = http_listener {
-        let state = http_state(&options, &node, info, log.clone(), lookupd_addresses.clone());
-        let app = crate::http::app(state);
+        let app = match options.tls_required {
+            TlsRequired::Yes => crate::http::tls_required(app, https_port),
+            TlsRequired::No | TlsRequired::ExceptHttp => app,
+        };
         servers.push(tokio::spawn(http_server::serve("HTTP", listener, app, switch.stopping())));
+    }
+    if let Some(tls) = tls {
+        servers.push(tokio::spawn(tls.follow(reloads, switch.stopping())));
     }
     if !options.statsd_address.is_empty() {
         let (push, node) = (statsd_push(&options), Arc::clone(&node));
@@ -175,7 +202,7 @@ async fn listen(address: &Address) -> Result<Option<Listener>, ListenError> {
     })
 }
 
-fn tcp_settings(options: &Options) -> TcpSettings {
+fn tcp_settings(options: &Options, tls: Option<watch::Receiver<TlsServer>>) -> TcpSettings {
     TcpSettings {
         limits: Limits {
             msg_size_max: options.max_msg_size,
@@ -193,15 +220,16 @@ fn tcp_settings(options: &Options) -> TcpSettings {
         offer: Offer {
             version: crate::VERSION.to_owned(),
             rdy_count_max: i64::try_from(options.max_rdy_count).unwrap_or(i64::MAX),
-            // None of the three is built yet: a client is told so and goes on without.
-            tls: false,
-            snappy: false,
-            deflate: false,
+            tls: tls.is_some(),
+            snappy: options.snappy,
+            deflate: options.deflate,
             deflate_level_max: options.max_deflate_level.into(),
             auth_required: false,
             topology_region: options.topology_region.clone(),
             topology_zone: options.topology_zone.clone(),
         },
+        tls,
+        tls_required: options.tls_required != TlsRequired::No,
         output_buffer_timeout: options.output_buffer_timeout,
         msg_timeout: options.msg_timeout,
     }

@@ -30,6 +30,19 @@ pub enum Transport<S> {
     Layered(Box<dyn Duplex>),
 }
 
+impl<S> Transport<S> {
+    /// Takes the socket out, to put something around it; nothing can be said here until it is put back.
+    pub fn take_plain(&mut self) -> Option<S> {
+        match std::mem::replace(self, Self::Layered(Box::new(tokio::io::empty()))) {
+            Self::Plain(stream) => Some(stream),
+            layered => {
+                *self = layered;
+                None
+            }
+        }
+    }
+}
+
 impl<S: Duplex> AsyncRead for Transport<S> {
     fn poll_read(
         self: Pin<&mut Self>,

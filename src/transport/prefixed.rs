@@ -20,6 +20,11 @@ impl<S> Prefixed<S> {
         Self { prefix, stream }
     }
 
+    /// The stream, to be looked after.
+    pub fn inner_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// The stream; what is left of the prefix is lost.
     pub fn into_inner(self) -> S {
         self.stream

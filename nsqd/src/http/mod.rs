@@ -20,6 +20,7 @@ mod testing;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use nsq::api::info::Info;
 use nsq::daemon::http::{App, Routes, debug};
 
@@ -49,6 +50,12 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// The longest `defer`.
     pub delay_max: Duration,
+}
+
+/// The API where TLS is required and not spoken: every request is told where it is (spec nsqd-http.md, §8).
+pub fn tls_required(app: App, https_port: u16) -> App {
+    let json = format!("{{\"message\": \"TLS_REQUIRED\", \"https_port\": {https_port}}}");
+    app.refusing(StatusCode::FORBIDDEN, json)
 }
 
 /// The whole API over one node.

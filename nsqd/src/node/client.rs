@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nsq::wire::command::Phase;
+use nsq::wire::identify::Compression;
 use nsq::wire::name::TopicName;
 use tokio::sync::Notify;
 
@@ -23,6 +24,17 @@ pub struct Identity {
     pub topology_zone: String,
     /// Its region.
     pub topology_region: String,
+}
+
+/// What a connection's TLS came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// `TLS1.2` or `TLS1.3`.
+    pub version: String,
+    /// The name of the cipher suite.
+    pub cipher_suite: String,
+    /// The common name in the client's certificate; empty if it has none.
+    pub common_name: String,
 }
 
 /// A client of the TCP protocol, shared by its session, the topic it is subscribed to, and `/stats`.
@@ -46,6 +58,10 @@ pub struct Facts {
     pub identity: Identity,
     /// What it may do now.
     pub phase: Phase,
+    /// Set exactly when the connection is encrypted.
+    pub tls: Option<Tls>,
+    /// How the connection is compressed, if it is.
+    pub compression: Option<Compression>,
     /// How many messages it published, by topic.
     pub published: BTreeMap<TopicName, u64>,
 }
@@ -59,7 +75,13 @@ impl Client {
             number,
             remote_address,
             connected_unix_s,
-            facts: Mutex::new(Facts { identity, phase: Phase::Init, published: BTreeMap::new() }),
+            facts: Mutex::new(Facts {
+                identity,
+                phase: Phase::Init,
+                tls: None,
+                compression: None,
+                published: BTreeMap::new(),
+            }),
             closed: AtomicBool::new(false),
             signal: Notify::new(),
         }

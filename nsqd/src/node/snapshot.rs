@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nsq::api::stats::DamageStats;
+use nsq::wire::identify::Compression;
 use nsqd_broker::quantile::Histogram;
 use nsqd_broker::{ChannelStats, ConsumerKey, ConsumerStats, TopicStats};
 
@@ -12,7 +13,7 @@ use super::Node;
 use super::client::Client;
 use super::topic::{Locked, TopicHandle};
 use crate::metrics::snapshot::{
-    ChannelSnapshot, ClientSnapshot, LatencySnapshot, NodeSnapshot, StatsFilter, TopicSnapshot,
+    ChannelSnapshot, ClientSnapshot, LatencySnapshot, NodeSnapshot, StatsFilter, TlsSnapshot, TopicSnapshot,
 };
 
 impl Node {
@@ -144,6 +145,9 @@ fn client_snapshot(client: &Client, stats: ConsumerStats) -> ClientSnapshot {
         topology_zone: facts.identity.topology_zone,
         topology_region: facts.identity.topology_region,
         pub_counts: facts.published.into_iter().collect(),
+        snappy: facts.compression == Some(Compression::Snappy),
+        deflate: matches!(facts.compression, Some(Compression::Deflate { .. })),
+        tls: facts.tls.map(|tls| TlsSnapshot { cipher_suite: tls.cipher_suite, version: tls.version }),
         ..ClientSnapshot::default()
     }
 }

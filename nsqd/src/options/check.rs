@@ -4,14 +4,16 @@
 //! The order and the texts of NSQ's own refusals are kept: operators and scripts know them.
 
 use nsq::daemon::options::{Typed, Value};
+use nsq::transport::tls::TlsServer;
 
+use super::tls_files;
 use super::words::{AuthMethod, TlsRequired};
 
 /// Says why these options must not be run, if so.
 pub(super) fn check(typed: &Typed) -> Result<(), String> {
     in_range(typed, "max-deflate-level", 1..=9, "must be [1,9]")?;
     in_range(typed, "node-id", 0..=1023, "must be [0,1024)")?;
-    tls_is_not_relied_upon(typed)?;
+    tls_can_be_spoken(typed)?;
     typed.field::<AuthMethod>("auth-http-request-method")?;
     percentiles_are_fractions(typed)?;
     authorisation_is_not_relied_upon(typed)?;
@@ -28,21 +30,24 @@ pub(super) fn check(typed: &Typed) -> Result<(), String> {
     Ok(())
 }
 
-fn tls_is_not_relied_upon(typed: &Typed) -> Result<(), String> {
-    let by_policy = !typed.field::<String>("tls-client-auth-policy")?.is_empty();
-    let by_flag = typed.field::<TlsRequired>("tls-required")? != TlsRequired::No;
-    let has_files = ["tls-cert", "tls-key"]
-        .into_iter()
-        .map(|flag| typed.field::<String>(flag))
-        .any(|file| file.is_ok_and(|file| !file.is_empty()));
-    match (by_flag || by_policy, has_files) {
-        (false, _) => Ok(()),
-        (true, false) => Err("cannot require TLS client connections without TLS key and cert".to_owned()),
-        (true, true) => {
-            let flag = if by_flag { "tls-required" } else { "tls-client-auth-policy" };
-            Err(format!("--{flag} demands TLS, which is not built yet: it will not run without"))
-        }
+/// The files come to a server, and where TLS is demanded there are files.
+fn tls_can_be_spoken(typed: &Typed) -> Result<(), String> {
+    let policy: String = typed.field("tls-client-auth-policy")?;
+    let files = tls_files(
+        typed.field("tls-cert")?,
+        typed.field("tls-key")?,
+        &policy,
+        typed.field("tls-root-ca-file")?,
+        typed.field("tls-min-version")?,
+    );
+    if let Some(files) = &files {
+        TlsServer::load(files).map_err(|why| format!("failed to build TLS config - {why}"))?;
     }
+    let is_demanded = typed.field::<TlsRequired>("tls-required")? != TlsRequired::No || !policy.is_empty();
+    if is_demanded && files.is_none() {
+        return Err("cannot require TLS client connections without TLS key and cert".to_owned());
+    }
+    Ok(())
 }
 
 fn authorisation_is_not_relied_upon(typed: &Typed) -> Result<(), String> {

@@ -21,6 +21,7 @@ use nsq::daemon::{
     logging::{Level, LogFormat, LogSettings},
     options::{ConfigValue, Effect, Entry, Kind, Program, Stop, VERBOSE, VERSION, Value, flag, options},
 };
+use nsq::transport::tls::{ClientCertificates, TlsFiles};
 
 pub use self::{
     address::Address,
@@ -64,7 +65,7 @@ options! {
             /// Where HTTP clients connect: `host:port`, or the path of a unix socket. Empty for no HTTP.
             pub http_address: Address = flag("http-address").default("0.0.0.0:4151"),
             /// Where HTTPS clients connect: `host:port`. Used with a certificate and a key only; empty for no HTTPS.
-            pub https_address: String = flag("https-address").default("0.0.0.0:4152").not_yet("TLS"),
+            pub https_address: String = flag("https-address").default("0.0.0.0:4152"),
             /// The host name this daemon is announced by.
             pub broadcast_address: String =
                 flag("broadcast-address").computed("the host's name", host_name),
@@ -168,25 +169,26 @@ options! {
         }
         "TLS" {
             /// The certificate file.
-            pub tls_cert: PathBuf = flag("tls-cert").not_yet("TLS"),
+            pub tls_cert: PathBuf = flag("tls-cert"),
             /// The key file.
-            pub tls_key: PathBuf = flag("tls-key").not_yet("TLS"),
+            pub tls_key: PathBuf = flag("tls-key"),
             /// What is asked of clients: `require` a certificate, or `require-verify` one of a known authority.
-            pub tls_client_auth_policy: String = flag("tls-client-auth-policy").refused("TLS"),
+            pub tls_client_auth_policy: String = flag("tls-client-auth-policy"),
             /// The file of authorities that may vouch for clients.
-            pub tls_root_ca_file: PathBuf = flag("tls-root-ca-file").not_yet("TLS"),
+            pub tls_root_ca_file: PathBuf = flag("tls-root-ca-file"),
             /// Whether clients must speak TLS: true, false, or tcp-https for all but HTTP.
-            pub tls_required: TlsRequired = flag("tls-required").default("false").refused("TLS"),
-            /// The oldest version clients may speak: tls1.0, tls1.1, tls1.2 or tls1.3.
-            pub tls_min_version: TlsMinVersion = flag("tls-min-version").default("tls1.0").not_yet("TLS"),
+            pub tls_required: TlsRequired = flag("tls-required").default("false"),
+            /// The oldest version clients may speak: tls1.0, tls1.1, tls1.2 or tls1.3. The first two mean tls1.2: older
+            /// ones are not spoken here.
+            pub tls_min_version: TlsMinVersion = flag("tls-min-version").default("tls1.0"),
         }
         "Compression" {
             /// Whether clients may ask for deflate.
-            pub deflate: bool = flag("deflate").default("true").not_yet("compression"),
+            pub deflate: bool = flag("deflate").default("true"),
             /// The highest deflate level a client may ask for, 1 to 9.
-            pub max_deflate_level: u8 = flag("max-deflate-level").default("6").not_yet("compression"),
+            pub max_deflate_level: u8 = flag("max-deflate-level").default("6"),
             /// Whether clients may ask for snappy.
-            pub snappy: bool = flag("snappy").default("true").not_yet("compression"),
+            pub snappy: bool = flag("snappy").default("true"),
         }
         "Topology" {
             /// The region this daemon is in.
@@ -228,7 +230,11 @@ impl Options {
         let typed = PROGRAM.read(arguments)?;
         let data_path: PathBuf = typed.field("data-path").map_err(fatal)?;
         let claimed = claim(&directory(&data_path)).map_err(fatal)?;
-        let options = check::check(&typed).and_then(|()| Self::from_typed(&typed)).map_err(fatal)?;
+        let mut options = check::check(&typed).and_then(|()| Self::from_typed(&typed)).map_err(fatal)?;
+        // Who asks for certificates asks for TLS.
+        if !options.tls_client_auth_policy.is_empty() && options.tls_required == TlsRequired::No {
+            options.tls_required = TlsRequired::Yes;
+        }
         Ok((options, claimed))
     }
 
@@ -266,6 +272,18 @@ impl Options {
             statsd_prefix(&self.statsd_prefix, &self.broadcast_address, self.broadcast_http_port);
     }
 
+    /// What TLS is made of; `None` where there is to be none.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        tls_files(
+            self.tls_cert.clone(),
+            self.tls_key.clone(),
+            &self.tls_client_auth_policy,
+            self.tls_root_ca_file.clone(),
+            self.tls_min_version,
+        )
+    }
+
     /// The directory queues are kept in.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
@@ -288,6 +306,25 @@ impl Options {
         }
         PROGRAM.reread(&self.config, "log-level")
     }
+}
+
+/// What TLS is made of; `None` where no file is named.
+fn tls_files(
+    certificate: PathBuf,
+    key: PathBuf,
+    policy: &str,
+    authorities: PathBuf,
+    min_version: TlsMinVersion,
+) -> Option<TlsFiles> {
+    let is_named = |path: &Path| !path.as_os_str().is_empty();
+    let clients = match policy {
+        "require" => ClientCertificates::Required,
+        "require-verify" => ClientCertificates::Verified,
+        _ => ClientCertificates::NotAsked,
+    };
+    let only_tls_1_3 = min_version == TlsMinVersion::Tls13;
+    let has_files = is_named(&certificate) || is_named(&key);
+    has_files.then_some(TlsFiles { certificate, key, clients, authorities, only_tls_1_3 })
 }
 
 /// An empty path names nothing; `.` names the current directory.

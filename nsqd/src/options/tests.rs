@@ -348,13 +348,20 @@ fn what_nsq_crashes_on_later_is_refused_at_the_start() {
 
 #[test]
 fn what_would_be_unsafe_to_ignore_is_refused() {
+    let text = fatal_text(read(&["--auth-http-address=a:1"]));
+    assert!(text.contains("not built yet"), "{text}");
+}
+
+#[test]
+fn files_of_tls_that_are_of_no_use_are_refused_with_their_name() {
     for arguments in [
-        &["--tls-required", "--tls-cert=c", "--tls-key=k"][..],
-        &["--tls-client-auth-policy=require", "--tls-cert=c", "--tls-key=k"],
-        &["--auth-http-address=a:1"],
+        &["--tls-cert=nowhere/c", "--tls-key=k"][..],
+        &["--tls-required", "--tls-cert=nowhere/c", "--tls-key=k"],
+        &["--tls-cert=nowhere/c"],
     ] {
         let text = fatal_text(read(arguments));
-        assert!(text.contains("not built yet"), "{text}");
+        let expected = "failed to instantiate nsqd - failed to build TLS config - nowhere/c: ";
+        assert!(text.starts_with(expected), "{text}");
     }
 }
 
@@ -409,17 +416,13 @@ fn each_option_of_a_missing_feature_warns_once() {
     let options = read(&[
         "--lookupd-tcp-address=a:1",
         "--http-client-request-timeout=1s",
-        "--tls-cert=c",
-        "--https-address=",
+        "--topology-region=r",
         "--deflate=false",
         "--max-deflate-level=9",
         "--queue-scan-worker-pool-max=1",
     ])
     .unwrap();
-    let expected = [
-        "--tls-cert is accepted but TLS is not built yet",
-        "--max-deflate-level is accepted but compression is not built yet",
-    ];
+    let expected = ["--topology-region is accepted but topology-aware delivery is not built yet"];
     assert_eq!(options.not_yet(), expected);
     assert!(Options::default().not_yet().is_empty());
 }

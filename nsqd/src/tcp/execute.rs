@@ -76,7 +76,8 @@ impl<'c> Executor<'c> {
             Action::Finish(id) => self.answers.push(Answer::Finish(id)),
             Action::Requeue(id, delay) => self.answers.push(Answer::Requeue(id, delay)),
             Action::Touch(id, timeout) => self.answers.push(Answer::Touch(id, timeout)),
-            Action::Identified(response) => {
+            // To put layers around the connection is the session's business.
+            Action::Identified { response, upgrade: _ } => {
                 self.flush(out).await?;
                 self.introduce(protocol);
                 out.respond(&response);

@@ -2,10 +2,12 @@
 //!
 //! - [`session`]: one connection, one task, one loop: the only part that touches sockets and time.
 //! - [`protocol`]: what a connection's commands mean; pure.
+//! - [`negotiate`]: puts TLS and compression around a connection.
 //! - [`execute`]: joins them to the node.
 //! - [`outbox`]: what is to be sent.
 
 mod execute;
+mod negotiate;
 mod outbox;
 mod protocol;
 mod session;
@@ -16,8 +18,10 @@ use std::time::Duration;
 
 use nsq::daemon::accept::accept;
 use nsq::daemon::listener::Listener;
+use nsq::transport::tls::TlsServer;
 use nsq::wire::command::Limits;
 use nsq::wire::identify::{IdentifyLimits, Offer, Settings};
+use tokio::sync::watch;
 
 use crate::node::Node;
 use protocol::Terms;
@@ -27,6 +31,7 @@ pub struct Context {
     node: Arc<Node>,
     limits: Limits,
     terms: Terms,
+    tls: Option<watch::Receiver<TlsServer>>,
     output_buffer_timeout: Duration,
     msg_timeout: Duration,
 }
@@ -40,6 +45,10 @@ pub struct TcpSettings {
     pub identify_limits: IdentifyLimits,
     /// What the server says of itself.
     pub offer: Offer,
+    /// What speaks TLS, newest files first; `None` where there is none.
+    pub tls: Option<watch::Receiver<TlsServer>>,
+    /// Whether clients must speak TLS before they do anything else.
+    pub tls_required: bool,
     /// How long a message may wait to be sent, unless the client says otherwise.
     pub output_buffer_timeout: Duration,
     /// How long a client may keep a message, unless it says otherwise.
@@ -52,10 +61,20 @@ impl Context {
         Self {
             node,
             limits: settings.limits,
-            terms: Terms { limits: settings.identify_limits, offer: settings.offer },
+            terms: Terms {
+                limits: settings.identify_limits,
+                offer: settings.offer,
+                tls_required: settings.tls_required,
+            },
+            tls: settings.tls,
             output_buffer_timeout: settings.output_buffer_timeout,
             msg_timeout: settings.msg_timeout,
         }
+    }
+
+    /// What speaks TLS with those who connect now.
+    fn tls(&self) -> Option<TlsServer> {
+        self.tls.as_ref().map(|tls| tls.borrow().clone())
     }
 
     fn settings_of(&self, host: &str) -> Settings {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nsq::wire::command::{Command, Messages, Phase, Situation};
 use nsq::wire::error::ProtocolError;
 use nsq::wire::frame;
-use nsq::wire::identify::{IdentifyLimits, Offer, Request, Response, Settings};
+use nsq::wire::identify::{Agreement, IdentifyLimits, Offer, Request, Response, Settings};
 use nsq::wire::message::MessageId;
 use nsq::wire::name::{ChannelName, TopicName};
 
@@ -19,6 +19,8 @@ pub(super) struct Terms {
     pub(super) limits: IdentifyLimits,
     /// What the server says of itself.
     pub(super) offer: Offer,
+    /// Whether clients must speak TLS before they do anything else.
+    pub(super) tls_required: bool,
 }
 
 /// What is to be done.
@@ -26,8 +28,8 @@ pub(super) struct Terms {
 pub(super) enum Action<'a> {
     /// Nothing, and nothing is said.
     Nothing,
-    /// The connection has new settings; this is the answer.
-    Identified(Vec<u8>),
+    /// The connection has new settings; this is the answer, and what the connection is to become behind it.
+    Identified { response: Vec<u8>, upgrade: Option<Agreement> },
     /// Messages are to be taken into a topic.
     Publish { kind: PublishKind, topic: TopicName, bodies: Bodies<'a>, delay: Duration },
     /// The client is to become a consumer.
@@ -42,6 +44,16 @@ pub(super) enum Action<'a> {
     Touch(MessageId, Duration),
     /// No more messages are to be sent; the client is told so.
     StartClose,
+}
+
+impl Action<'_> {
+    /// What the connection is to become once this is done.
+    pub(super) fn upgrade(&self) -> Option<Agreement> {
+        match self {
+            Self::Identified { upgrade, .. } => *upgrade,
+            _ => None,
+        }
+    }
 }
 
 /// Which command brought messages: the errors differ.
@@ -67,12 +79,14 @@ pub(super) struct Protocol<'t> {
     settings: Settings,
     /// The settings that the sending side keeps: those of the first IDENTIFY, or of none.
     sending: Option<Settings>,
+    /// What the connection was wrapped into, if anything.
+    upgraded: Option<Agreement>,
 }
 
 impl<'t> Protocol<'t> {
     /// A connection that has said nothing yet.
     pub(super) fn new(terms: &'t Terms, settings: Settings) -> Self {
-        Self { terms, phase: Phase::Init, settings, sending: None }
+        Self { terms, phase: Phase::Init, settings, sending: None, upgraded: None }
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -84,7 +98,7 @@ impl<'t> Protocol<'t> {
         Situation {
             phase: self.phase,
             heartbeats: self.settings.heartbeat_interval.is_some(),
-            tls_missing: false,
+            tls_missing: self.terms.tls_required && !self.upgraded.is_some_and(|upgraded| upgraded.tls),
         }
     }
 
@@ -104,7 +118,7 @@ impl<'t> Protocol<'t> {
         let one =
             |kind, topic, body, delay| Action::Publish { kind, topic, bodies: Bodies::One(body), delay };
         Ok(match command {
-            Command::Identify(body) => Action::Identified(self.identify(body)?),
+            Command::Identify(body) => self.identify(body)?,
             Command::Auth(_) => return Err(ProtocolError::auth_disabled()),
             Command::Sub { topic, channel } => {
                 self.phase = Phase::Subscribed;
@@ -135,17 +149,24 @@ impl<'t> Protocol<'t> {
     }
 
     /// Takes the client's wishes over, and says what came of them.
-    fn identify(&mut self, body: &[u8]) -> Result<Vec<u8>, ProtocolError> {
+    fn identify<'a>(&mut self, body: &[u8]) -> Result<Action<'a>, ProtocolError> {
         let request = Request::parse(body)?;
         request.apply(&self.terms.limits, &mut self.settings)?;
         self.sending.get_or_insert_with(|| self.settings.clone());
-        let agreement = request.negotiate(&self.terms.offer)?;
-        Ok(agreement.map_or_else(
-            || frame::OK.to_vec(),
-            |agreement| {
-                Response::new(&self.settings, &agreement, &self.terms.offer, &self.terms.limits).to_json()
-            },
-        ))
+        let Some(agreement) = request.negotiate(&self.terms.offer)? else {
+            return Ok(Action::Identified { response: frame::OK.to_vec(), upgrade: None });
+        };
+        let Terms { limits, offer, .. } = self.terms;
+        let response = Response::new(&self.settings, &agreement, offer, limits).to_json();
+        let upgrade = Some(agreement).filter(|agreement| agreement.tls || agreement.compression.is_some());
+        if upgrade.is_some() {
+            // One layer more on each IDENTIFY would be more than anybody means.
+            if self.upgraded.is_some() {
+                return Err(ProtocolError::identify_failed("the connection is upgraded already"));
+            }
+            self.upgraded = upgrade;
+        }
+        Ok(Action::Identified { response, upgrade })
     }
 }
 
@@ -184,6 +205,7 @@ mod tests {
                 topology_region: String::new(),
                 topology_zone: String::new(),
             },
+            tls_required: false,
         }
     }
 
@@ -213,7 +235,8 @@ mod tests {
         let mut protocol = Protocol::new(&terms, settings());
         let first = br#"{"heartbeat_interval":1000,"msg_timeout":2000,"sample_rate":5}"#;
         let second = br#"{"heartbeat_interval":3000,"msg_timeout":4000,"sample_rate":7}"#;
-        assert_eq!(protocol.apply(Command::Identify(first)).unwrap(), Action::Identified(frame::OK.to_vec()));
+        let answered = Action::Identified { response: frame::OK.to_vec(), upgrade: None };
+        assert_eq!(protocol.apply(Command::Identify(first)).unwrap(), answered);
         protocol.apply(Command::Identify(second)).unwrap();
         assert_eq!(protocol.sending().heartbeat_interval, Some(Duration::from_secs(1)));
         assert_eq!(protocol.sending().msg_timeout, Duration::from_secs(2));
@@ -236,5 +259,37 @@ mod tests {
         let terms = terms();
         let refused = Protocol::new(&terms, settings()).apply(Command::Auth(b"secret"));
         assert_eq!(refused.unwrap_err().to_bytes(), b"E_AUTH_DISABLED AUTH disabled");
+    }
+
+    #[test]
+    fn a_connection_is_upgraded_once() {
+        let mut terms = terms();
+        terms.offer.snappy = true;
+        let mut protocol = Protocol::new(&terms, settings());
+        let wish = br#"{"feature_negotiation":true,"snappy":true,"tls_v1":true}"#;
+        let Action::Identified { upgrade: Some(agreement), .. } =
+            protocol.apply(Command::Identify(wish)).unwrap()
+        else {
+            panic!("it is to be upgraded")
+        };
+        assert!(!agreement.tls && agreement.compression.is_some(), "only what the server offers");
+        let refused = protocol.apply(Command::Identify(wish)).unwrap_err();
+        assert_eq!(
+            refused.to_bytes(),
+            b"E_IDENTIFY_FAILED IDENTIFY failed the connection is upgraded already"
+        );
+        let again = protocol.apply(Command::Identify(br#"{"feature_negotiation":true}"#)).unwrap();
+        assert!(matches!(again, Action::Identified { upgrade: None, .. }));
+    }
+
+    #[test]
+    fn tls_is_missed_until_it_is_there() {
+        let mut terms = terms();
+        terms.tls_required = true;
+        terms.offer.tls = true;
+        let mut protocol = Protocol::new(&terms, settings());
+        assert!(protocol.situation().tls_missing);
+        protocol.apply(Command::Identify(br#"{"feature_negotiation":true,"tls_v1":true}"#)).unwrap();
+        assert!(!protocol.situation().tls_missing);
     }
 }

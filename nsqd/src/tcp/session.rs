@@ -13,19 +13,22 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use nsq::daemon::listener::Peer;
+use nsq::transport::{Duplex, Transport};
 use nsq::wire::MAGIC_V2;
 use nsq::wire::command::Phase;
 use nsq::wire::decoder::{Decoder, Refusal};
 use nsq::wire::error::ProtocolError;
 use nsq::wire::frame;
+use nsq::wire::identify::Agreement;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
 
 use super::Context;
 use super::execute::{Executor, OUTBOX_BYTES_MAX};
+use super::negotiate::{Upgraded, upgrade};
 use super::outbox::Outbox;
 use super::protocol::Protocol;
-use crate::node::Client;
+use crate::node::{Client, Tls};
 
 /// How much is read at once, in bytes: little from a client that says little, much from one that fills it.
 const READ_BYTES_MIN: usize = 16 * 1024;
@@ -38,6 +41,9 @@ const MAGIC_TIMEOUT: Duration = Duration::from_secs(10);
 /// input would make the system drop the error on its way to the client.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long it may take until everything is in place that the connection is to be wrapped into.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long the timer of a session without deadlines sleeps before it looks again.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 3600);
@@ -83,7 +89,10 @@ impl fmt::Display for Line<'_> {
 }
 
 struct Session<'c, S> {
-    stream: S,
+    stream: Transport<S>,
+    /// Whether something was written that may still lie in a layer of the stream.
+    is_unflushed: bool,
+    context: &'c Context,
     client: &'c Client,
     protocol: Protocol<'c>,
     decoder: Decoder,
@@ -109,10 +118,7 @@ struct Times {
 }
 
 /// Serves one connection until its end.
-pub(super) async fn serve<S>(mut stream: S, context: &Context, peer: Peer)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(super) async fn serve<S: Duplex + 'static>(mut stream: S, context: &Context, peer: Peer) {
     match tokio::time::timeout(MAGIC_TIMEOUT, read_magic(&mut stream)).await {
         Ok(Ok(magic)) if magic == *MAGIC_V2 => {}
         Ok(Ok(magic)) => {
@@ -131,7 +137,9 @@ where
     let client = context.node.add_client(peer.address.clone(), &peer.host);
     let mut executor = Executor::new(context, std::sync::Arc::clone(&client));
     let mut session = Session {
-        stream,
+        stream: Transport::Plain(stream),
+        is_unflushed: false,
+        context,
         client: &client,
         protocol: Protocol::new(&context.terms, context.settings_of(&peer.host)),
         decoder: Decoder::new(context.limits),
@@ -181,7 +189,7 @@ async fn read_magic<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<[u8; 4]>
     Ok(magic)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+impl<S: Duplex + 'static> Session<'_, S> {
     async fn run(&mut self, executor: &mut Executor<'_>) -> End {
         loop {
             if let Err(end) = self.turn(executor).await {
@@ -193,7 +201,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Waits for something to happen and does what follows from it.
     async fn turn(&mut self, executor: &mut Executor<'_>) -> Result<(), End> {
         match self.wait().await? {
-            Event::Read => self.carry_out(executor).await?,
+            Event::Read => {
+                if let Some(agreement) = self.carry_out(executor).await? {
+                    self.upgrade(agreement).await?;
+                }
+            }
             Event::EndOfInput => return Err(self.interrupted(executor)),
             Event::Signalled if self.client.is_closed() => return Err(End::Quiet),
             Event::Signalled => executor.look_for_messages(),
@@ -204,14 +216,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         Ok(())
     }
 
-    /// Does every complete command of the input.
-    async fn carry_out(&mut self, executor: &mut Executor<'_>) -> Result<(), End> {
+    /// Does every complete command of the input, or all up to the one after which the connection is to be upgraded.
+    async fn carry_out(&mut self, executor: &mut Executor<'_>) -> Result<Option<Agreement>, End> {
         let mut input = std::mem::take(&mut self.input);
         let mut consumed = 0;
         let outcome = loop {
             let decoded = match self.decoder.decode(&input[consumed..], self.protocol.situation()) {
                 Ok(Some(decoded)) => decoded,
-                Ok(None) => break executor.flush_publishes(&mut self.out).await.map_err(End::Refused),
+                Ok(None) => {
+                    let flushed = executor.flush_publishes(&mut self.out).await;
+                    break flushed.map(|()| None).map_err(End::Refused);
+                }
                 Err(refusal) => {
                     // What came before the error still counts.
                     if let Err(error) = executor.flush(&mut self.out).await {
@@ -223,8 +238,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             let address = &self.client.remote_address;
             tracing::debug!(client = %address, "PROTOCOL(V2): [{address}] {}", Line(&input[consumed..]));
             consumed += decoded.consumed;
+            let mut upgrade = None;
             let done = match self.protocol.apply(decoded.command) {
-                Ok(action) => executor.execute(action, &self.protocol, &mut self.out).await,
+                Ok(action) => {
+                    upgrade = action.upgrade();
+                    executor.execute(action, &self.protocol, &mut self.out).await
+                }
                 Err(error) => match executor.flush(&mut self.out).await {
                     Ok(()) => Err(error),
                     Err(earlier) => Err(earlier),
@@ -232,6 +251,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             };
             if let Err(error) = done {
                 break Err(End::Refused(error));
+            }
+            if upgrade.is_some() {
+                break Ok(upgrade);
             }
         };
         if consumed > 0 {
@@ -244,6 +266,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         // An idle connection holds no buffer.
         self.input = if input.is_empty() { BytesMut::new() } else { input };
         outcome
+    }
+
+    /// Puts around the connection what was agreed on, once everything before has been said. What was read too early is
+    /// the first that the layers are given.
+    async fn upgrade(&mut self, agreement: Agreement) -> Result<(), End> {
+        let patience = self.protocol.settings().heartbeat_interval.unwrap_or(UPGRADE_TIMEOUT);
+        let said = tokio::time::timeout(patience, self.stream.write_all(self.out.pending())).await;
+        said.map_err(|_| End::Quiet)??;
+        self.out.advance(self.out.len());
+        let stream = self.stream.take_plain().expect("an upgraded connection is not upgraded again");
+        let tls = self.context.tls();
+        let upgrading = upgrade(stream, std::mem::take(&mut self.input), agreement, tls.as_ref());
+        match tokio::time::timeout(UPGRADE_TIMEOUT, upgrading).await {
+            Ok(Upgraded::Done { stream, handshake }) => {
+                self.stream = Transport::Layered(stream);
+                self.client.update(|facts| {
+                    facts.compression = agreement.compression;
+                    facts.tls = handshake.map(|handshake| Tls {
+                        version: handshake.version.to_owned(),
+                        cipher_suite: handshake.cipher_suite_name(),
+                        common_name: handshake.common_name,
+                    });
+                });
+                self.times.waiting_since = Instant::now();
+                Ok(())
+            }
+            Ok(Upgraded::HandshakeFailed(stream, error)) => {
+                self.stream = Transport::Plain(stream);
+                Err(End::Refused(ProtocolError::identify_failed(error)))
+            }
+            Ok(Upgraded::Broken(error)) => Err(End::Io(error)),
+            Err(_) => Err(End::Quiet),
+        }
     }
 
     fn refuse(&self, refusal: Refusal, executor: &Executor<'_>) -> End {
@@ -269,18 +324,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         let wants_input = self.out.answers_len() < OUTBOX_BYTES_MAX;
         if self.out.is_empty() {
             self.out.release();
-            self.times.blocked_since = None;
+            if !self.is_unflushed {
+                self.times.blocked_since = None;
+            }
         }
         let mut signalled = pin!(self.client.signalled());
-        let Self { stream, input, read_bytes, out, times, timer, .. } = self;
+        let Self { stream, is_unflushed, input, read_bytes, out, times, timer, .. } = self;
         let event = poll_fn(|context| {
             if !out.is_empty() {
                 match Pin::new(&mut *stream).poll_write(context, out.pending()) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(count)) => {
                         out.advance(count);
+                        *is_unflushed = true;
                         times.blocked_since = None;
                         return Poll::Ready(Ok(Event::Wrote));
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        times.blocked_since.get_or_insert_with(Instant::now);
+                    }
+                }
+            } else if *is_unflushed {
+                match Pin::new(&mut *stream).poll_flush(context) {
+                    Poll::Ready(Ok(())) => {
+                        *is_unflushed = false;
+                        times.blocked_since = None;
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
@@ -375,6 +444,7 @@ fn next_read_bytes(asked: usize, count: usize) -> usize {
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, out: &mut Outbox) {
     let goodbye = async {
         stream.write_all(out.pending()).await?;
+        stream.flush().await?;
         stream.shutdown().await?;
         let mut ignored = [0; 4096];
         let mut left = LINGER_BYTES_MAX;
@@ -430,6 +500,8 @@ mod tests {
                 topology_region: String::new(),
                 topology_zone: String::new(),
             },
+            tls: None,
+            tls_required: false,
             output_buffer_timeout: Duration::from_millis(250),
             msg_timeout: Duration::from_secs(60),
         }

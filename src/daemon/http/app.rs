@@ -24,7 +24,7 @@ use super::access_log;
 use super::body::SharedBody;
 use super::error::HttpError;
 use super::path;
-use super::reply::plain_text;
+use super::reply::{Reply, plain_text};
 use super::routes::{Resolution, Table, dispatch};
 
 /// A daemon's routes with the state their handlers need. Clones are cheap and the same app.
@@ -32,11 +32,22 @@ use super::routes::{Resolution, Table, dispatch};
 pub struct App {
     table: Arc<Table>,
     router: Router,
+    /// What everybody is told instead, if nothing is served here.
+    refusal: Option<Refusal>,
 }
+
+/// A status, and a body of JSON.
+type Refusal = (StatusCode, Bytes);
 
 impl App {
     pub(super) fn new(table: Table, router: Router) -> Self {
-        Self { table: Arc::new(table), router }
+        Self { table: Arc::new(table), router, refusal: None }
+    }
+
+    /// The app where it is not served: every request, whatever it is, is answered with this status and JSON.
+    #[must_use]
+    pub fn refusing(self, status: StatusCode, json: impl Into<Bytes>) -> Self {
+        Self { refusal: Some((status, json.into())), ..self }
     }
 
     /// Answers one request of the peer called `remote`. A handler that panics is a 500 and nothing more.
@@ -69,6 +80,11 @@ impl App {
 
     /// The response, and whether it goes to the access log.
     async fn answer(&self, mut request: Request<Body>) -> (Response, bool) {
+        if let Some((status, json)) = &self.refusal {
+            let mut response = Reply::Json(json.clone()).into_response();
+            *response.status_mut() = *status;
+            return (response, false);
+        }
         match self.table.resolve(request.method(), request.uri()) {
             Resolution::Found { path, logged } => {
                 put_path(request.uri_mut(), &path);

@@ -26,4 +26,4 @@ pub use pieces::json_in_pieces;
 pub use query::Query;
 pub use reply::{Reply, plain_text};
 pub use routes::Routes;
-pub use serve::{serve, serve_connection};
+pub use serve::{serve, serve_connection, serve_within};

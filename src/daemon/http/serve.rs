@@ -20,11 +20,26 @@ use tracing::{debug, info, warn};
 
 use super::app::{App, malformed};
 use super::head_timeout::{HeadTimeout, Phase};
-use crate::daemon::listener::Listener;
+use crate::daemon::listener::{Listener, Stream};
 
 /// Serves `app` until `stop` completes, then waits a little for the requests that are being answered.
 /// `name` is what the log calls this listener (`HTTP`).
 pub async fn serve(name: &str, listener: Listener, app: App, stop: impl Future<Output = ()>) {
+    serve_within(name, listener, app, stop, |stream| std::future::ready(Some(stream))).await;
+}
+
+/// [`serve()`] over what `wrap` makes of each connection, such as TLS; a connection of which it makes nothing is closed.
+pub async fn serve_within<W, F, IO>(
+    name: &str,
+    listener: Listener,
+    app: App,
+    stop: impl Future<Output = ()>,
+    wrap: W,
+) where
+    W: Fn(Stream) -> F,
+    F: Future<Output = Option<IO>> + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let address = listener.address();
     info!("{name}: listening on {address}");
     let (stop_connections, stopped) = watch::channel(false);
@@ -35,9 +50,11 @@ pub async fn serve(name: &str, listener: Listener, app: App, stop: impl Future<O
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let (app, stopped) = (app.clone(), stopped.clone());
+                    let (app, stopped, wrapped) = (app.clone(), stopped.clone(), wrap(stream));
                     connections.spawn(async move {
-                        serve_connection(stream, &peer.address, &app, stopped).await;
+                        if let Some(stream) = wrapped.await {
+                            serve_connection(stream, &peer.address, &app, stopped).await;
+                        }
                     });
                 }
                 Err(error) => {
