@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::layers::Layered;
 use crate::{PATIENCE, SILENCE};
 
 /// A frame as the daemon sends it.
@@ -41,6 +42,9 @@ pub struct Client {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Layered(Layered),
+    /// While the layers change.
+    None,
 }
 
 enum Arrival {
@@ -63,11 +67,26 @@ impl Client {
         Self { stream: Stream::Unix(stream), received: Vec::new() }
     }
 
+    /// Goes on in another layer around what there is. Bytes that came before are the first that it is given.
+    ///
+    /// # Panics
+    /// Where the connection is no TCP connection.
+    pub fn wrap(&mut self, layer: impl FnOnce(Layered) -> Layered) {
+        let early = std::mem::take(&mut self.received);
+        let layered = match std::mem::replace(&mut self.stream, Stream::None) {
+            Stream::Tcp(stream) => Layered::new(stream),
+            Stream::Layered(layered) => layered,
+            Stream::Unix(_) | Stream::None => panic!("only TCP connections have layers"),
+        };
+        self.stream = Stream::Layered(layer(layered.preceded_by(early)));
+    }
+
     /// The client's own address.
     pub fn address(&self) -> SocketAddr {
         match &self.stream {
             Stream::Tcp(stream) => stream.local_addr().expect("the socket is open"),
-            Stream::Unix(_) => panic!("a socket file has no address"),
+            Stream::Layered(stream) => stream.socket.local_addr().expect("the socket is open"),
+            Stream::Unix(_) | Stream::None => panic!("a socket file has no address"),
         }
     }
 
@@ -76,6 +95,8 @@ impl Client {
         let sent = match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes.as_ref()),
             Stream::Unix(stream) => stream.write_all(bytes.as_ref()),
+            Stream::Layered(stream) => stream.write_all(bytes.as_ref()).and_then(|()| stream.flush()),
+            Stream::None => unreachable!("the layers are there again"),
         };
         if let Err(error) = sent {
             let closed = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
@@ -89,6 +110,8 @@ impl Client {
         let _ = match &mut self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Layered(stream) => stream.socket.shutdown(Shutdown::Write),
+            Stream::None => unreachable!("the layers are there again"),
         };
     }
 
@@ -283,6 +306,10 @@ impl Client {
             Stream::Unix(stream) => {
                 stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut bytes))
             }
+            Stream::Layered(stream) => {
+                stream.socket.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut bytes))
+            }
+            Stream::None => unreachable!("the layers are there again"),
         };
         match read {
             Ok(0) => Arrival::End,
@@ -290,7 +317,12 @@ impl Client {
                 self.received.extend_from_slice(&bytes[..length]);
                 Arrival::Bytes
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Arrival::End,
+            // A layer may miss its own end.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) =>
+            {
+                Arrival::End
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 Arrival::Nothing
             }

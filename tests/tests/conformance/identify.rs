@@ -202,7 +202,6 @@ fn strings_that_are_not_utf8_are_tolerated() {
     client.expect_response("OK");
 }
 
-#[cfg(feature = "planned")]
 #[test]
 fn both_compressions_at_once_are_refused() {
     let daemon = shared();

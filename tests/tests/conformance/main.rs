@@ -29,5 +29,7 @@ mod shutdown;
 mod start_failures;
 mod sub;
 mod timeouts;
+mod tls;
 #[cfg(feature = "planned")]
 mod topology;
+mod upgrades;
