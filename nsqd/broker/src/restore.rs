@@ -28,7 +28,8 @@ impl Topic {
         // Deferred messages whose delay no image knows: they come at once rather than never.
         let unknown =
             || (batches.iter().filter(|batch| batch.aside)).flat_map(|batch| behind(batch, image.end));
-        if image.paused || image.channels.is_empty() {
+        let holds = image.paused || image.channels.is_empty() || image.expects_channels();
+        if holds {
             for held in unknown() {
                 topic.log.hold(held.batch, 1);
                 topic.restore_waiting(held, 0);
@@ -45,11 +46,12 @@ impl Topic {
                     topic.channel_mut(key).restore(held, message.due_unix_ns, now);
                 }
             }
-            for held in unknown().filter(|_| !image.paused) {
+            for held in unknown().filter(|_| !holds) {
                 topic.log.hold(held.batch, 1);
                 topic.channel_mut(key).restore(held, None, now);
             }
         }
+        topic.restore_expectation(image.expects_channels());
         topic.hold_or_release(now);
         topic.log.forget_unneeded();
         topic.restored(now);

@@ -103,6 +103,14 @@ pub struct TopicImage {
     pub channels: Vec<ChannelImage>,
 }
 
+impl TopicImage {
+    /// Whether the topic held for channels that might come: it is the one reason left for holding that is not saved
+    /// itself.
+    pub fn expects_channels(&self) -> bool {
+        !self.paused && !self.channels.is_empty() && (self.released < self.end || !self.waiting.is_empty())
+    }
+}
+
 /// A deferred message that no channel has seen yet: its delay begins when it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingDelay {

@@ -24,7 +24,6 @@ impl Topic {
     pub fn channels_known(&mut self, now: Now, names: impl IntoIterator<Item = ChannelName>) {
         self.expects_channels = false;
         self.create_channels(now, names);
-        self.request_save(now);
     }
 
     /// Makes several channels, where there are none of their names. All of them see what waited.
@@ -36,6 +35,8 @@ impl Topic {
         }
         self.expects_channels = expects_others;
         self.hold_or_release(now);
+        // What was saved with each of them says that the topic holds.
+        self.request_save(now);
     }
 
     /// Stops or resumes handing messages to channels.

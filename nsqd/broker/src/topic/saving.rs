@@ -62,6 +62,10 @@ impl Topic {
         self.paused = paused;
     }
 
+    pub(crate) fn restore_expectation(&mut self, expects_channels: bool) {
+        self.expects_channels = expects_channels;
+    }
+
     pub(crate) fn restore_backlog(&mut self, released: Position) {
         // The backlog of a new topic began before any batch was restored, so none counts it.
         self.backlog = Some(self.log.read_from_position(released));

@@ -199,8 +199,8 @@ impl World {
         self.disk.mood = DiskMood::Works;
         self.consumers.clear();
         self.unsafe_yet.clear();
-        // A topic that was there before expects nothing.
-        self.expects_channels = false;
+        let (_, image) = self.disk.image.as_ref().expect("a topic is saved when it is made");
+        self.expects_channels = image.expects_channels();
         let mut before = std::mem::take(&mut self.channels);
         Kept { paused: self.paused, backlog: self.backlog, channels: self.channels } = kept;
         for (name, channel) in &mut self.channels {
