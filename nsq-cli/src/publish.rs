@@ -139,6 +139,11 @@ async fn publish(arguments: Arguments) -> Result<(), Failure> {
                 "record {place} is larger than {max_msg_size} bytes (--max-msg-size says how large it may be, and so does \
                  nsqd's option of that name); {counted} confirmed"
             ),
+            Unreadable::Stopped => {
+                format!(
+                    "stopped: {counted} confirmed; record {place} and those behind it were read and not sent"
+                )
+            }
             Unreadable::Io(error) => {
                 format!("cannot read standard input: {}; {counted} confirmed", os_error_text(&error))
             }
@@ -164,6 +169,8 @@ struct Input {
 enum Unreadable {
     TooLarge,
     Io(io::Error),
+    /// There is more, and somebody does not want it to be sent.
+    Stopped,
 }
 
 impl Input {
@@ -186,6 +193,11 @@ impl Input {
     /// Whether nothing more will wait.
     fn has_ended(&self) -> bool {
         self.chunks.is_none()
+    }
+
+    /// Whether whole records were read that are not sent.
+    fn has_more(&mut self) -> bool {
+        !self.waiting.is_empty() || self.chunks.as_mut().is_some_and(|chunks| chunks.try_recv().is_ok())
     }
 
     /// Waits until more waits, or it has ended. Cancel safe.
@@ -246,7 +258,9 @@ async fn send_all(
         let is_early = outlet.has_room() && !input.waiting.is_empty();
         tokio::select! {
             biased;
-            () = stop.requested() => return Ok(()),
+            () = stop.requested() => {
+                return if input.has_more() { Err(Unreadable::Stopped) } else { Ok(()) };
+            }
             () = progress.due() => progress.show(outlet.tally.confirmed),
             () = outlet.settle(), if !outlet.is_idle() => {}
             () = input.read(), if input.waiting.is_empty() => {}

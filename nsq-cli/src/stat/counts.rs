@@ -3,7 +3,7 @@
 //! Pure. Rates are made node by node, from the times of its own answers, so that one that is silent for a while, or
 //! began anew, makes no nonsense of the sums.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use nsq::api::stats::{ChannelStats, Stats, TopicStats};
@@ -66,6 +66,8 @@ struct Before {
     at: Instant,
     start_time: i64,
     counts: BTreeMap<Key, Counts>,
+    /// Topics' own queues in which nothing waits, nor could: remembered, and not shown.
+    quiet: BTreeSet<Key>,
 }
 
 impl Memory {
@@ -73,9 +75,10 @@ impl Memory {
     pub(super) fn handle_samples(&mut self, samples: Vec<Sample>) -> Vec<Row> {
         let mut rows: BTreeMap<Key, (Counts, Option<Rates>)> = BTreeMap::new();
         for Sample { address, at, stats } in samples {
-            let now = Before { at, start_time: stats.start_time, counts: counts_of(&stats) };
+            let (counts, quiet) = counts_of(&stats);
+            let now = Before { at, start_time: stats.start_time, counts, quiet };
             let before = self.nodes.get(&address).filter(|before| before.start_time == now.start_time);
-            for (key, counts) in &now.counts {
+            for (key, counts) in now.counts.iter().filter(|(key, _)| !now.quiet.contains(*key)) {
                 let row = rows.entry(key.clone()).or_default();
                 row.0.add(counts);
                 if let Some(before) = before {
@@ -131,8 +134,8 @@ impl Rates {
     }
 }
 
-fn counts_of(stats: &Stats) -> BTreeMap<Key, Counts> {
-    let mut counts = BTreeMap::new();
+fn counts_of(stats: &Stats) -> (BTreeMap<Key, Counts>, BTreeSet<Key>) {
+    let (mut counts, mut quiet) = (BTreeMap::new(), BTreeSet::new());
     for topic in stats.topics.iter().flatten() {
         let key = |channel: Option<&str>| Key {
             topic: topic.topic_name.clone(),
@@ -142,11 +145,12 @@ fn counts_of(stats: &Stats) -> BTreeMap<Key, Counts> {
             counts.insert(key(Some(&channel.channel_name)), of_channel(channel));
         }
         // The topic's own queue is of interest where something waits, or could.
-        if topic.channels.is_empty() || topic.depth > 0 || topic.paused {
-            counts.insert(key(None), of_topic(topic));
+        if !topic.channels.is_empty() && topic.depth <= 0 && !topic.paused {
+            quiet.insert(key(None));
         }
+        counts.insert(key(None), of_topic(topic));
     }
-    counts
+    (counts, quiet)
 }
 
 fn of_topic(topic: &TopicStats) -> Counts {
@@ -272,7 +276,9 @@ mod tests {
             let topic =
                 TopicStats { topic_name: "t".to_owned(), channels, depth, paused, ..TopicStats::default() };
             let stats = Stats { topics: Some(vec![topic]), ..Stats::default() };
-            counts_of(&stats).into_keys().map(|key| key.channel).collect::<Vec<_>>()
+            let (counts, quiet) = counts_of(&stats);
+            let shown = counts.into_keys().filter(|key| !quiet.contains(key));
+            shown.map(|key| key.channel).collect::<Vec<_>>()
         };
         let own = None;
         let c = Some("c".to_owned());
@@ -280,5 +286,27 @@ mod tests {
         assert_eq!(topic(0, false, &["c"]), std::slice::from_ref(&c));
         assert_eq!(topic(1, false, &["c"]), [own.clone(), c.clone()]);
         assert_eq!(topic(0, true, &["c"]), [own, c]);
+    }
+
+    #[test]
+    fn a_topic_that_begins_to_hold_was_not_published_to_just_now() {
+        let at = Instant::now();
+        let topic = |depth| {
+            let channel = ChannelStats { channel_name: "c".to_owned(), ..ChannelStats::default() };
+            let topic = TopicStats {
+                topic_name: "t".to_owned(),
+                channels: vec![channel],
+                depth,
+                message_count: 50_000,
+                ..TopicStats::default()
+            };
+            Stats { start_time: 1, topics: Some(vec![topic]), ..Stats::default() }
+        };
+        let sample = |at, depth| Sample { address: "a:1".to_owned(), at, stats: topic(depth) };
+        let mut memory = Memory::default();
+        assert_eq!(memory.handle_samples(vec![sample(at, 0)]).len(), 1, "the channel's row alone");
+        let rows = memory.handle_samples(vec![sample(at + Duration::from_secs(1), 1)]);
+        let own = rows.iter().find(|row| row.key.channel.is_none()).unwrap();
+        assert_eq!(own.rates.unwrap().ingress, 0.0);
     }
 }

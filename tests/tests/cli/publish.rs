@@ -156,6 +156,20 @@ fn a_signal_ends_the_reading_and_loses_nothing() {
 }
 
 #[test]
+fn a_signal_before_everything_is_sent_is_a_failure_that_says_so() {
+    let daemon = shared();
+    let mut child = start(&["pub", "cli_pub_cut", "--rate=1", &to(&daemon)]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"one\ntwo\nthree\nfour\n").unwrap();
+    daemon.wait_for_topic("cli_pub_cut", "message_count", 1);
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("confirmed; record ") && said.contains("were read and not sent"), "{said}");
+}
+
+#[test]
 fn deferred_messages_wait_at_nsqd() {
     let daemon = shared();
     daemon.act("/topic/create?topic=cli_pub_defer");

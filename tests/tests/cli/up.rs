@@ -86,6 +86,8 @@ fn each_line_of_the_log_names_its_part() {
     let directory = TempDir::new().unwrap();
     let up = Up::start(directory.path(), &["--nsqd-opt", "mem-queue-size=0"]);
     up.publish("t", "hello");
+    let registered = "REGISTER category:topic key:t";
+    up.process.wait_for_log(registered, |line| line.contains(registered));
     let log = up.stop(Signal::TERM);
     let is_known =
         |line: &&String| ["[nsq] ", "[nsqd] ", "[nsqlookupd] "].iter().any(|part| line.starts_with(part));
@@ -93,7 +95,7 @@ fn each_line_of_the_log_names_its_part() {
     position(&log, "nsqd", "nsqd v1.3.0");
     position(&log, "nsqlookupd", "nsqlookupd v1.3.0");
     position(&log, "nsqd", "TOPIC(t): created");
-    position(&log, "nsqlookupd", "REGISTER category:topic key:t");
+    position(&log, "nsqlookupd", registered);
     let directory = TempDir::new().unwrap();
     let up = Up::start(directory.path(), &["--log-format=json"]);
     let log = up.stop(Signal::TERM);
