@@ -13,7 +13,11 @@ use tokio::net::{TcpStream, lookup_host};
 /// How long an address is waited for when there are others.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
 
-pub(super) async fn dial(address: &str) -> io::Result<TcpStream> {
+/// Connects to `host:port`: to the first of the host's addresses that takes a connection.
+///
+/// # Errors
+/// The name has no address, or none of them takes a connection.
+pub async fn dial(address: &str) -> io::Result<TcpStream> {
     first_of(&lookup_host(address).await?.collect::<Vec<_>>()).await
 }
 

@@ -29,6 +29,7 @@ use std::time::Duration;
 pub use self::backoff::Backoff;
 pub use self::connection::{ConnectionOptions, Secret, USER_AGENT};
 pub use self::consumer::{AttemptsLimit, Closer, Consumer, ConsumerOptions, Message};
+pub use self::dial::dial;
 pub use self::error::{ConnectionError, ServerError};
 pub use self::http::{Action, HttpClient, HttpError};
 pub use self::lookup::{LookupClient, Node, Whereabouts};

@@ -204,7 +204,7 @@ pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let names = certificate.tbs_certificate.subject.0;
     let value =
-        names.iter().flat_map(|name| name.0.iter()).find(|attribute| attribute.oid == CN)?.value.clone();
+        names.iter().flat_map(|name| name.0.iter()).rfind(|attribute| attribute.oid == CN)?.value.clone();
     let text = value.decode_as::<Utf8StringRef<'_>>().map(|text| text.as_str().to_owned());
     let text =
         text.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|text| text.as_str().to_owned()));
