@@ -1,20 +1,25 @@
 //! What the lookup services are asked over HTTP, all of them at the same time.
 //!
-//! One that does not answer costs its time-out and a line in the log; what the others say counts.
+//! One that does not answer costs its time-out and a line in the log, and is not asked again for a while; what the others
+//! say counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nsq::client::{HttpError, LookupClient};
+use nsq::client::{HttpError, LookupClient, Node};
 use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::peer::Reach;
 
 /// How many channels of one topic are taken from the services.
-const CHANNELS_MAX: usize = 10_000;
+const CHANNELS_MAX: usize = 1_000;
+
+/// How long a service that took too long is not asked.
+const SILENT_FOR: Duration = Duration::from_secs(10);
 
 /// How long a service may take, and how much it may say.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +38,16 @@ pub(super) struct Inquiry {
     /// Where each is.
     pub(super) services: Vec<watch::Receiver<Reach>>,
     patience: Patience,
+    /// Where this daemon takes clients, as it says.
+    ourselves: Option<String>,
+    /// Until when services that took too long are not asked, by address. Locked for a look or an insertion.
+    silent: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Inquiry {
     /// No services yet.
-    pub(super) fn new(patience: Patience) -> Self {
-        Self { services: Vec::new(), patience }
+    pub(super) fn new(patience: Patience, ourselves: Option<String>) -> Self {
+        Self { services: Vec::new(), patience, ourselves, silent: Arc::default() }
     }
 
     /// The channels that the services know of a topic, ephemeral ones aside: those live and die with their consumers.
@@ -52,18 +61,18 @@ impl Inquiry {
         }
         let topic = *topic;
         let ask = move |client: LookupClient| async move { client.channels(&topic).await };
-        let answers = all(clients, ask).await;
+        let answers = self.all(clients, ask).await;
         lasting_channels(answers.into_iter().flatten())
     }
 
     /// The topics that the services know, ephemeral ones aside.
     pub(super) async fn topics(&self) -> BTreeSet<TopicName> {
         let ask = |client: LookupClient| async move { client.topics().await };
-        let names = all(self.clients().await, ask).await.into_iter().flatten();
+        let names = self.all(self.clients().await, ask).await.into_iter().flatten();
         names.filter_map(|name| TopicName::parse(&name)).filter(|topic| !topic.is_ephemeral()).collect()
     }
 
-    /// The channels of a topic as in [`channels`](Self::channels), if the services know somebody alive who has it.
+    /// The channels of a topic as in [`channels`](Self::channels), if the services know somebody else alive who has it.
     pub(super) async fn channels_if_alive(&self, topic: &TopicName) -> Option<BTreeSet<ChannelName>> {
         let topic = *topic;
         let ask = move |client: LookupClient| async move {
@@ -72,8 +81,9 @@ impl Inquiry {
                 answer => answer,
             }
         };
-        let answers = all(self.clients().await, ask).await;
-        let is_alive = answers.iter().any(|answer| !answer.producers.is_empty());
+        let answers = self.all(self.clients().await, ask).await;
+        let is_other = |node: &Node| node.tcp_address() != self.ourselves;
+        let is_alive = answers.iter().any(|answer| answer.producers.iter().any(is_other));
         is_alive.then(|| lasting_channels(answers.into_iter().flat_map(|answer| answer.channels)))
     }
 
@@ -87,6 +97,7 @@ impl Inquiry {
             let tried = timeout(connect, service.wait_for(|reach| *reach != Reach::Untried)).await;
             if let Ok(Ok(reach)) = tried
                 && let Reach::At(address) = &*reach
+                && !self.is_silent(address)
             {
                 let client = LookupClient::new(address.clone()).with_timeouts(connect, request);
                 clients.push(client.with_answer_max(answer_bytes_max));
@@ -94,25 +105,42 @@ impl Inquiry {
         }
         clients
     }
-}
 
-/// Asks all at the same time; those who do not answer are logged and left out.
-async fn all<T, F>(clients: Vec<LookupClient>, ask: impl Fn(LookupClient) -> F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, HttpError>> + Send + 'static,
-{
-    let mut asked: JoinSet<_> = clients.into_iter().map(ask).collect();
-    let mut answers = Vec::new();
-    while let Some(answer) = asked.join_next().await {
-        match answer {
-            Ok(Ok(answer)) => answers.push(answer),
-            Ok(Err(error)) => tracing::warn!("LOOKUP: {error}"),
-            // It panicked, and has said so.
-            Err(_) => {}
+    /// Asks all at the same time; those who do not answer are logged and left out.
+    async fn all<T, F>(&self, clients: Vec<LookupClient>, ask: impl Fn(LookupClient) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HttpError>> + Send + 'static,
+    {
+        let mut asked: JoinSet<_> = clients.into_iter().map(ask).collect();
+        let mut answers = Vec::new();
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok(Ok(answer)) => answers.push(answer),
+                Ok(Err(error)) => {
+                    tracing::warn!("LOOKUP: {error}");
+                    if let HttpError::Timeout { address, .. } | HttpError::ConnectTimeout { address, .. } =
+                        error
+                    {
+                        self.lock_silent().insert(address, Instant::now() + SILENT_FOR);
+                    }
+                }
+                // It panicked, and has said so.
+                Err(_) => {}
+            }
         }
+        answers
     }
-    answers
+
+    fn is_silent(&self, address: &str) -> bool {
+        let mut silent = self.lock_silent();
+        silent.retain(|_, until| *until > Instant::now());
+        silent.contains_key(address)
+    }
+
+    fn lock_silent(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn lasting_channels(names: impl Iterator<Item = String>) -> BTreeSet<ChannelName> {

@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nsq::wire::lookup::Identity;
+use nsq::wire::lookup::{Identity, dialled_address};
 use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::node::{Node, Registrations};
 use inquiry::{Inquiry, Patience};
@@ -26,6 +26,9 @@ use peer::{Peer, Reach};
 
 /// How many topics are asked for at the same time. A service is asked once for each of them.
 const FINDING_MAX: usize = 32;
+
+/// How long a stop waits until the services have been told. One that is slow finds out by itself.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often the node is looked at while topics and channels come and go: each look walks all of them.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -58,12 +61,14 @@ pub struct Lookups {
     finding: Finding,
 }
 
-/// The topics whose channels are to be found.
+/// The topics whose channels are to be found, each in `topics` until it has been told.
 #[derive(Default)]
 struct Finding {
-    waiting: VecDeque<TopicName>,
+    /// Those that nobody has been asked for yet, the oldest first, and until when each may hold.
+    waiting: VecDeque<(TopicName, Instant)>,
     tasks: JoinSet<BTreeSet<ChannelName>>,
-    topics: HashMap<Id, TopicName>,
+    asked: HashMap<Id, TopicName>,
+    topics: BTreeSet<TopicName>,
 }
 
 impl Lookups {
@@ -82,6 +87,7 @@ impl Lookups {
             request: settings.http_request_timeout,
             answer_bytes_max: settings.answer_bytes_max,
         };
+        let ourselves = dialled_address(&settings.identity.broadcast_address, settings.identity.tcp_port);
         let mut lookups = Self {
             settings: Arc::new(settings),
             node,
@@ -89,7 +95,7 @@ impl Lookups {
             desired: watch::Sender::default(),
             stopping: watch::Sender::new(false),
             peers: BTreeMap::new(),
-            inquiry: watch::Sender::new(Inquiry::new(patience)),
+            inquiry: watch::Sender::new(Inquiry::new(patience, ourselves)),
             finding: Finding::default(),
         };
         lookups.follow_addresses();
@@ -100,14 +106,15 @@ impl Lookups {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut topology = self.node.topology_changes();
-        if self.settings.sync_topics {
+        let syncing = self.settings.sync_topics.then(|| {
             let (node, stopping) = (Arc::clone(&self.node), self.stopping.subscribe());
-            tokio::spawn(sync::run(node, self.inquiry.subscribe(), self.desired.subscribe(), stopping));
-        }
+            tokio::spawn(sync::run(node, self.inquiry.subscribe(), self.desired.subscribe(), stopping))
+        });
         // A node that has topics from its last life has not changed, but is to be looked at.
         topology.mark_changed();
         let (mut has_changed, mut look_at) = (false, Instant::now());
         loop {
+            let (give_up_at, some_wait) = (self.finding.next_due(), !self.finding.waiting.is_empty());
             tokio::select! {
                 // Neither sender ends before the daemon does.
                 _ = topology.changed() => has_changed = true,
@@ -117,22 +124,33 @@ impl Lookups {
                 }
                 _ = self.addresses.changed() => self.follow_addresses(),
                 Some(found) = self.finding.tasks.join_next_with_id() => self.found(found),
+                () = sleep_until(give_up_at), if some_wait => self.give_up(),
                 () = &mut stop => break,
             }
         }
         self.stopping.send_replace(true);
-        for (_, (peer, _)) in self.peers {
-            // One that panicked has said so.
-            let _ = peer.await;
+        let mut tasks: Vec<_> = std::mem::take(&mut self.peers).into_values().map(|(peer, _)| peer).collect();
+        tasks.extend(syncing);
+        let goodbyes = async {
+            for task in &mut tasks {
+                // One that panicked has said so.
+                let _ = task.await;
+            }
+        };
+        if timeout(GOODBYE_TIMEOUT, goodbyes).await.is_err() {
+            tasks.iter().for_each(JoinHandle::abort);
         }
     }
 
     fn follow_topology(&mut self) {
         let topology = self.node.topology();
         self.desired.send_replace(Arc::new(topology.registrations));
-        self.finding.waiting.clear();
-        let asked: BTreeSet<TopicName> = self.finding.topics.values().copied().collect();
-        self.finding.waiting.extend(topology.expectant.into_iter().filter(|topic| !asked.contains(topic)));
+        let due = Instant::now() + self.settings.http_connect_timeout + self.settings.http_request_timeout;
+        for topic in topology.expectant {
+            if self.finding.topics.insert(topic) {
+                self.finding.waiting.push_back((topic, due));
+            }
+        }
         self.find_channels();
     }
 
@@ -168,10 +186,10 @@ impl Lookups {
 
     fn find_channels(&mut self) {
         while self.finding.tasks.len() < FINDING_MAX {
-            let Some(topic) = self.finding.waiting.pop_front() else { return };
+            let Some((topic, _)) = self.finding.waiting.pop_front() else { return };
             let inquiry = self.inquiry.borrow().clone();
             let task = self.finding.tasks.spawn(async move { inquiry.channels(&topic).await });
-            self.finding.topics.insert(task.id(), topic);
+            self.finding.asked.insert(task.id(), topic);
         }
     }
 
@@ -181,9 +199,44 @@ impl Lookups {
             // It panicked and has said so; its topic must not wait for ever.
             Err(error) => (error.id(), BTreeSet::new()),
         };
-        if let Some(topic) = self.finding.topics.remove(&id) {
-            self.node.channels_known(&topic, channels);
+        if let Some(topic) = self.finding.asked.remove(&id) {
+            self.tell(topic, channels);
         }
         self.find_channels();
+    }
+
+    /// Topics that have waited for their turn as long as they may do without an answer.
+    fn give_up(&mut self) {
+        let now = Instant::now();
+        while self.finding.next_due() <= now
+            && let Some((topic, _)) = self.finding.waiting.pop_front()
+        {
+            tracing::warn!(topic = %topic, "LOOKUP: topic {topic} goes on without channels of other nodes");
+            self.tell(topic, BTreeSet::new());
+        }
+    }
+
+    fn tell(&mut self, topic: TopicName, channels: BTreeSet<ChannelName>) {
+        self.finding.topics.remove(&topic);
+        self.node.channels_known(&topic, channels);
+    }
+}
+
+impl Finding {
+    /// When the first of those that wait has waited long enough.
+    fn next_due(&self) -> Instant {
+        self.waiting.front().map_or_else(Instant::now, |(_, due)| *due)
+    }
+}
+
+impl Drop for Lookups {
+    fn drop(&mut self) {
+        // After a panic nobody would tell topics anything any more: they are not to wait for it.
+        if std::thread::panicking() {
+            self.node.expect_channels(false);
+            for topic in self.node.topology().expectant {
+                self.node.channels_known(&topic, []);
+            }
+        }
     }
 }

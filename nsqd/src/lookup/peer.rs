@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use nsq::client::dial;
 use nsq::daemon::os_error::os_error_text;
 use nsq::wire::lookup::{Answer, Command, InvalidAnswer, InvalidResponse, MAGIC_V1, take_response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -140,7 +141,7 @@ impl Peer {
     }
 
     async fn connect(&self) -> Result<Link, Broken> {
-        let stream = timeout(PATIENCE, TcpStream::connect(&self.address)).await;
+        let stream = timeout(PATIENCE, dial(&self.address)).await;
         let stream = stream.map_err(|_| Broken::Silent)??;
         stream.set_nodelay(true)?;
         let answer_bytes_max = self.settings.answer_bytes_max;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nsq::wire::name::TopicName;
+use nsq::wire::name::{ChannelName, TopicName};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -16,14 +16,15 @@ use crate::node::{DeclaredChannel, DeclaredTopic, Node, Registrations};
 /// How often the lookup services are asked for topics.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a topic that was deleted here is not made again: as long as it may take until it is deleted everywhere.
-const DELETED_FOR: Duration = Duration::from_secs(60);
+/// How long a topic that was deleted here is not made again: longer than nsqlookupd by default knows of a node that has
+/// vanished without a word (5 minutes).
+const DELETED_FOR: Duration = Duration::from_secs(360);
 
 /// How many topics are looked up in a round; those left over have their turn in the next.
 const LOOKED_UP_MAX: usize = 200;
 
-/// A node with so many topics makes no more of others.
-const TOPICS_MAX: usize = 20_000;
+/// A node with so many topics and channels makes no more of others.
+const REGISTRATIONS_MAX: usize = 100_000;
 
 /// Makes topics that others have, with their channels, until the daemon stops.
 pub(super) async fn run(
@@ -46,7 +47,13 @@ pub(super) async fn run(
                     // What was deleted meanwhile is not to come back.
                     syncing.note(&ours.borrow_and_update(), Instant::now());
                     for topic in syncing.candidates(&elsewhere) {
-                        take_over(&node, &inquiry, topic).await;
+                        let channels = inquiry.channels_if_alive(&topic).await;
+                        // Topics are made and deleted while that is asked.
+                        syncing.note(&ours.borrow_and_update(), Instant::now());
+                        if let Some(channels) = channels.filter(|_| syncing.is_new(&topic)) {
+                            take_over(&node, topic, channels);
+                            syncing.ours.insert(topic);
+                        }
                     }
                 }
             }
@@ -59,8 +66,7 @@ pub(super) async fn run(
     }
 }
 
-async fn take_over(node: &Node, inquiry: &Inquiry, topic: TopicName) {
-    let Some(channels) = inquiry.channels_if_alive(&topic).await else { return };
+fn take_over(node: &Node, topic: TopicName, channels: BTreeSet<ChannelName>) {
     tracing::info!(topic = %topic, "LOOKUP: topic {topic} is on other nodes, making it here");
     let channels = channels.into_iter().map(|name| DeclaredChannel { name, paused: None }).collect();
     node.declare(&DeclaredTopic { name: topic, paused: None, channels });
@@ -70,6 +76,8 @@ async fn take_over(node: &Node, inquiry: &Inquiry, topic: TopicName) {
 #[derive(Debug, Default)]
 struct Syncing {
     ours: BTreeSet<TopicName>,
+    /// How many topics and channels there are here.
+    registrations: usize,
     /// When topics were deleted here, not longer ago than [`DELETED_FOR`].
     deleted: BTreeMap<TopicName, Instant>,
     /// Where the next round goes on.
@@ -79,17 +87,23 @@ struct Syncing {
 impl Syncing {
     /// The node has these topics now.
     fn note(&mut self, ours: &Registrations, now: Instant) {
+        self.registrations = ours.len();
         let ours: BTreeSet<TopicName> = ours.keys().map(|registration| registration.topic).collect();
         self.deleted.retain(|_, at| now.duration_since(*at) < DELETED_FOR);
         self.deleted.extend(self.ours.difference(&ours).map(|topic| (*topic, now)));
         self.ours = ours;
     }
 
+    /// Whether the topic is not here, and was not a while ago.
+    fn is_new(&self, topic: &TopicName) -> bool {
+        !self.ours.contains(topic) && !self.deleted.contains_key(topic)
+    }
+
     /// The topics to look up, of those that are known elsewhere.
     fn candidates(&mut self, elsewhere: &BTreeSet<TopicName>) -> Vec<TopicName> {
-        let room = TOPICS_MAX.saturating_sub(self.ours.len()).min(LOOKED_UP_MAX);
-        let new = |topic: &&TopicName| !self.ours.contains(*topic) && !self.deleted.contains_key(*topic);
-        let mut candidates: Vec<TopicName> = elsewhere.iter().filter(new).copied().collect();
+        let room = REGISTRATIONS_MAX.saturating_sub(self.registrations).min(LOOKED_UP_MAX);
+        let mut candidates: Vec<TopicName> =
+            elsewhere.iter().filter(|topic| self.is_new(topic)).copied().collect();
         let turn = self.next.map_or(0, |next| candidates.partition_point(|topic| *topic < next));
         candidates.rotate_left(turn);
         self.next = candidates.get(room).copied();
@@ -144,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_node_makes_no_more_topics_than_it_should() {
-        let names: Vec<String> = (0..TOPICS_MAX).map(|number| format!("t{number:05}")).collect();
+        let names: Vec<String> = (0..REGISTRATIONS_MAX).map(|number| format!("t{number:05}")).collect();
         let mut syncing = Syncing::default();
         syncing.note(&registrations(&names.iter().map(String::as_str).collect::<Vec<_>>()), Instant::now());
         assert!(syncing.candidates(&topics(&["another"])).is_empty());

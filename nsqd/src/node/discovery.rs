@@ -22,7 +22,7 @@ pub type Registrations = BTreeMap<Registration, u32>;
 pub struct Topology {
     /// All of them, ephemeral ones too: what lookup services are told.
     pub registrations: Registrations,
-    /// The topics that wait to be told their channels.
+    /// The topics that wait to be told their channels, the oldest first.
     pub expectant: Vec<TopicName>,
 }
 
@@ -54,7 +54,8 @@ impl Node {
 
     /// The topics and channels that there are now.
     pub fn topology(&self) -> Topology {
-        let handles: Vec<_> = self.read_topics().by_name.values().cloned().collect();
+        let mut handles: Vec<_> = self.read_topics().by_name.values().cloned().collect();
+        handles.sort_unstable_by_key(|handle| handle.number);
         let mut topology = Topology::default();
         for handle in handles {
             // One that was deleted at this moment is not announced.

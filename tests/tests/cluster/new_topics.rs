@@ -2,6 +2,9 @@
 //! are there before the first message (docs/discovery.md).
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use nsq_tests::daemon::new_directory;
 use nsq_tests::process::{Process, Signal};
@@ -182,4 +185,55 @@ fn declared_topics_find_their_other_channels_too() {
     daemon.publish("t", "first");
     daemon.wait_for_channel("t", "declared", "depth", 1);
     daemon.wait_for_channel("t", "elsewhere", "depth", 1);
+}
+
+#[test]
+fn a_stop_in_between_makes_no_channel_miss_anything() {
+    if differences::new_topics_wait_for_lookups() {
+        return;
+    }
+    let lookupd = cluster::lookupd(&[]);
+    lookupd.act("/channel/create?topic=t&channel=elsewhere");
+    let daemon = registered(&[&lookupd], &[]);
+    lookupd.process().signal(Signal::STOP);
+    daemon.publish("t", "early");
+    daemon.act("/channel/create?topic=t&channel=here");
+    assert_eq!(daemon.topic_stats("t")["depth"], 1);
+    let stopped = daemon.stop();
+    lookupd.process().signal(Signal::CONT);
+    let daemon = stopped.start_again();
+    daemon.wait_for_channel("t", "here", "depth", 1);
+    daemon.wait_for_channel("t", "elsewhere", "depth", 1);
+}
+
+/// A lookup service that takes its time for each answer, and knows nothing.
+fn slow_service() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a daemon connects");
+        let mut commands = BufReader::new(stream.try_clone().expect("the socket is open")).lines();
+        // IDENTIFY, then its body, which has no end of its own: what comes with it counts as one answer.
+        while commands.next().is_some_and(|line| line.is_ok()) {
+            std::thread::sleep(Duration::from_millis(300));
+            if (&stream).write_all(b"\0\0\0\x02OK").is_err() {
+                return;
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_slow_lookup_service_does_not_keep_the_daemon_from_stopping() {
+    if differences::is_original() {
+        return;
+    }
+    let daemon = Daemon::with(&[&format!("--lookupd-tcp-address={}", slow_service())]);
+    for number in 0..100 {
+        daemon.publish(&format!("t{number}"), "kept");
+    }
+    // With an answer for each it would take a minute.
+    let daemon = daemon.restart();
+    assert_eq!(daemon.topic_stats("t99")["depth"], 1);
 }
