@@ -103,6 +103,9 @@ pub async fn serve(
     for warning in options.not_yet() {
         warn!("{warning}");
     }
+    if options.sync_topics && options.nsqlookupd_tcp_addresses.is_empty() {
+        warn!("--sync-topics has nobody to ask: --lookupd-tcp-address names no nsqlookupd");
+    }
     let declared = topology_file::read(&options.topology_file)?;
     let tcp_listener = listen(&options.tcp_address).await?;
     let http_listener = listen(&options.http_address).await?;

@@ -81,6 +81,9 @@ struct ChannelTable {
     paused: Option<bool>,
 }
 
+/// What a name must be like, for who has written another.
+const NAME_RULE: &str = "1 to 64 of a-z A-Z 0-9 . _ -, and #ephemeral where that is meant";
+
 fn parse(text: &str) -> Result<Vec<DeclaredTopic>, String> {
     let file: File = toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -91,13 +94,14 @@ fn parse(text: &str) -> Result<Vec<DeclaredTopic>, String> {
 }
 
 fn declared_topic(name: &str, topic: Topic) -> Result<DeclaredTopic, String> {
-    let parsed = TopicName::parse(name).ok_or_else(|| format!("topic name '{name}' is not valid"))?;
+    let parsed =
+        TopicName::parse(name).ok_or_else(|| format!("topic name '{name}' is not valid: {NAME_RULE}"))?;
     let channel = |channel: Channel| {
         let ChannelTable { name: channel, paused } = match channel {
             Channel::Name(name) => ChannelTable { name, paused: None },
             Channel::Table(table) => table,
         };
-        let invalid = || format!("channel name '{channel}' of topic '{name}' is not valid");
+        let invalid = || format!("channel name '{channel}' of topic '{name}' is not valid: {NAME_RULE}");
         Ok(DeclaredChannel { name: ChannelName::parse(&channel).ok_or_else(invalid)?, paused })
     };
     let channels = topic.channels.into_iter().map(channel).collect::<Result<_, String>>()?;
@@ -147,8 +151,15 @@ mod tests {
             ("[topics.a]\nchanels = []", "line 2: unknown field `chanels`, expected `paused` or `channels`"),
             ("[topics.a]\nchannels = [1]", "line 2: a channel is a name, or { name = ..., paused = ... }"),
             ("[topics.a]\npaused = \"yes\"", "line 2: invalid type: string \"yes\", expected a boolean"),
-            ("[topics.'$']", "topic name '$' is not valid"),
-            ("[topics.a]\nchannels = ['b c']", "channel name 'b c' of topic 'a' is not valid"),
+            (
+                "[topics.'$']",
+                "topic name '$' is not valid: 1 to 64 of a-z A-Z 0-9 . _ -, and #ephemeral where that is meant",
+            ),
+            (
+                "[topics.a]\nchannels = ['b c']",
+                "channel name 'b c' of topic 'a' is not valid: 1 to 64 of a-z A-Z 0-9 . _ -, and #ephemeral where that is \
+                 meant",
+            ),
             ("[topics.a]\n[topics.a]", "line 2: duplicate key"),
         ] {
             assert_eq!(parse(text).unwrap_err(), why, "{text}");
