@@ -10,14 +10,17 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A type that a JSON object is read into, key by key.
-pub(super) trait Object: Default {
+pub trait Object: Default {
     /// Takes over the value, which is JSON text, of a key in lower case; `None` where it does not fit. Keys that it
     /// does not know are none of its business.
     fn set(&mut self, key: &str, value: &str) -> Option<()>;
 }
 
 /// Reads an object, or `null` for one without keys.
-pub(super) fn read<T: Object>(body: &[u8]) -> Result<T, serde_json::Error> {
+///
+/// # Errors
+/// It is no JSON, no object, or holds a value of the wrong type.
+pub fn read<T: Object>(body: &[u8]) -> Result<T, serde_json::Error> {
     let object: Option<Whole<T>> = serde_json::from_str(&mend_text(body))?;
     Ok(object.map(|Whole(object)| object).unwrap_or_default())
 }
@@ -51,7 +54,7 @@ impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
 }
 
 /// A type that a field of an object has.
-pub(super) trait Field: Sized {
+pub trait Field: Sized {
     /// The value of a piece of JSON, already known to be well-formed.
     fn read(json: &str) -> Option<Self>;
 }
@@ -80,8 +83,27 @@ impl Field for String {
     }
 }
 
+impl Field for Vec<String> {
+    fn read(json: &str) -> Option<Self> {
+        let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+        let text = |element: &&RawValue| {
+            let mut text = String::new();
+            assign(&mut text, element.get())?;
+            Some(text)
+        };
+        elements.iter().map(text).collect()
+    }
+}
+
+impl<T: Object> Field for Vec<T> {
+    fn read(json: &str) -> Option<Self> {
+        let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+        elements.iter().map(|element| read(element.get().as_bytes()).ok()).collect()
+    }
+}
+
 /// Sets the field, unless the value is `null`; `None` where it does not fit.
-pub(super) fn assign<T: Field>(field: &mut T, json: &str) -> Option<()> {
+pub fn assign<T: Field>(field: &mut T, json: &str) -> Option<()> {
     if json != "null" {
         *field = T::read(json)?;
     }
@@ -137,7 +159,8 @@ fn fold(key: &str) -> String {
 }
 
 /// `body` as text: each byte that is not UTF-8 becomes one U+FFFD.
-fn mend_text(body: &[u8]) -> String {
+#[must_use]
+pub fn mend_text(body: &[u8]) -> String {
     let mut text = String::with_capacity(body.len());
     for chunk in body.utf8_chunks() {
         text.push_str(chunk.valid());

@@ -15,13 +15,13 @@ pub mod decoder;
 pub mod encode;
 pub mod error;
 pub mod frame;
+pub mod go_json;
 pub mod identify;
 pub mod lookup;
 pub mod message;
 pub mod messages;
 pub mod name;
 
-mod go_json;
 mod head;
 mod quote;
 mod sized;
