@@ -3,6 +3,7 @@
 //! What a topic *is* stands in the crate `nsqd_broker`, which knows no socket, disk or clock. This crate connects
 //! it to the world; ARCHITECTURE.md is the map.
 
+pub mod auth;
 mod certificates;
 mod daemon;
 pub mod data_dir;

@@ -1,0 +1,155 @@
+//! The address of an authorization server: the little of a URL that a request needs.
+
+use std::fmt;
+
+/// Where a request goes.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Url {
+    pub(super) is_https: bool,
+    /// Without brackets, also where it is an IPv6 address.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Path and query; always begins with `/`.
+    pub(super) target: String,
+}
+
+/// Why a text is no URL that can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UrlError(&'static str);
+
+impl UrlError {
+    /// HTTP has no words for it.
+    pub(super) const UNUSABLE: Self = Self("the URL holds what no URL may");
+}
+
+/// Without its query, which holds secrets.
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let path = self.target.split('?').next().unwrap_or_default();
+        write!(f, "{scheme}://{}{path}", self.authority())
+    }
+}
+
+impl Url {
+    /// Reads `http://host/path` or `https://host:port/path?query`.
+    pub(super) fn parse(text: &str) -> Result<Self, UrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError("the URL has no scheme"))?;
+        let is_https = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(UrlError("the URL is neither http nor https")),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (host, port) = host_and_port(authority)?;
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        Ok(Self { is_https, host, port: port.unwrap_or(if is_https { 443 } else { 80 }), target })
+    }
+
+    /// Where a redirect from here leads to.
+    pub(super) fn join(&self, location: &str) -> Result<Self, UrlError> {
+        let location = location.split('#').next().unwrap_or_default();
+        if location.split(['/', '?']).next().unwrap_or_default().contains(':') {
+            return Self::parse(location);
+        }
+        if let Some(rest) = location.strip_prefix("//") {
+            return Self::parse(&format!("{}://{rest}", if self.is_https { "https" } else { "http" }));
+        }
+        let path = self.target.split('?').next().unwrap_or_default();
+        let target = match location.as_bytes().first() {
+            None => self.target.clone(),
+            Some(b'/') => location.to_owned(),
+            Some(b'?') => format!("{path}{location}"),
+            Some(_) => format!("{}/{location}", path.rsplit_once('/').map_or("", |(directory, _)| directory)),
+        };
+        Ok(Self { target, ..self.clone() })
+    }
+
+    /// The same at the port for HTTPS that the server named.
+    pub(super) fn with_https_port(&self, port: u16) -> Self {
+        Self { is_https: true, port, ..self.clone() }
+    }
+
+    /// `host:port` as it is dialled and sent.
+    pub(super) fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), UrlError> {
+    if authority.contains('@') {
+        return Err(UrlError("a user name in a URL is not supported"));
+    }
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => (host, port),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let port = match port {
+        "" | ":" => None,
+        port => {
+            let number = port.strip_prefix(':').and_then(|number| number.parse().ok());
+            Some(number.ok_or(UrlError("the port is not a number to 65535"))?)
+        }
+    };
+    if host.is_empty() { Err(UrlError("the URL has no host")) } else { Ok((host.to_owned(), port)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: Result<Url, UrlError>) -> String {
+        url.map_or_else(
+            |error| error.to_string(),
+            |url| {
+                format!("{} {} {}", if url.is_https { "https" } else { "http" }, url.authority(), url.target)
+            },
+        )
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (text, expected) in [
+            ("http://host:4161/auth", "http host:4161 /auth"),
+            ("HTTPS://host", "https host:443 /"),
+            ("http://host?a=b", "http host:80 /?a=b"),
+            ("http://host:/x?y=1?z=2#part", "http host:80 /x?y=1?z=2"),
+            ("http://[::1]:80/x", "http [::1]:80 /x"),
+            ("http://[::1]/x", "http [::1]:80 /x"),
+            ("ftp://host", "the URL is neither http nor https"),
+            ("host", "the URL has no scheme"),
+            ("http://", "the URL has no host"),
+            ("http://[::1]x", "the port is not a number to 65535"),
+            ("http://host:x", "the port is not a number to 65535"),
+            ("http://me:secret@host", "a user name in a URL is not supported"),
+        ] {
+            assert_eq!(shown(Url::parse(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_followed_from_where_it_came() {
+        let here = Url::parse("http://host:1/a/b?secret=s").unwrap();
+        for (location, expected) in [
+            ("https://other/x", "https other:443 /x"),
+            ("//other:2/x", "http other:2 /x"),
+            ("/x?y", "http host:1 /x?y"),
+            ("x", "http host:1 /a/x"),
+            ("?y", "http host:1 /a/b?y"),
+            ("", "http host:1 /a/b?secret=s"),
+            ("mailto:x", "the URL has no scheme"),
+        ] {
+            assert_eq!(shown(here.join(location)), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_logged_without_its_secret() {
+        assert_eq!(format!("{:?}", Url::parse("http://host/a?secret=s").unwrap()), "http://host:80/a");
+    }
+}
