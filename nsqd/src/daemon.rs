@@ -19,6 +19,7 @@ use nsq::wire::lookup::Identity;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::auth::{AuthServers, AuthSettings};
 use crate::certificates::Certificates;
 use crate::data_dir::DataDirLock;
 use crate::http::config::{ConfigValue as ShownValue, LiveConfig};
@@ -227,14 +228,24 @@ fn tcp_settings(options: &Options, tls: Option<watch::Receiver<TlsServer>>) -> T
             snappy: options.snappy,
             deflate: options.deflate,
             deflate_level_max: options.max_deflate_level.into(),
-            auth_required: false,
+            auth_required: !options.auth_http_addresses.is_empty(),
             topology_region: options.topology_region.clone(),
             topology_zone: options.topology_zone.clone(),
         },
         tls,
         tls_required: options.tls_required != TlsRequired::No,
+        auth_servers: AuthServers::new(auth_settings(options)),
         output_buffer_timeout: options.output_buffer_timeout,
         msg_timeout: options.msg_timeout,
+    }
+}
+
+fn auth_settings(options: &Options) -> AuthSettings {
+    AuthSettings {
+        addresses: options.auth_http_addresses.clone(),
+        method: options.auth_http_request_method,
+        connect_timeout: options.http_client_connect_timeout,
+        request_timeout: options.http_client_request_timeout,
     }
 }
 

@@ -173,3 +173,14 @@ pub fn chunked_batches_are_bounded() -> bool {
 pub fn new_topics_wait_for_lookups() -> bool {
     is_original()
 }
+
+/// What an authorization server answers has limits, in bytes, in patterns, and in what the patterns become; the original
+/// reads all there is.
+pub fn authorization_answers_are_bounded() -> bool {
+    !is_original()
+}
+
+/// A stop closes connections that wait for an authorization server too; the original waits for its answer.
+pub fn stops_without_waiting_for_authorization() -> bool {
+    !is_original()
+}

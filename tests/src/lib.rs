@@ -4,6 +4,7 @@
 //! of ours cannot hide by being made twice. The daemon is the built program next to the test executable, or
 //! the one that `NSQD` (`NSQLOOKUPD`) names; where the original differs on purpose is listed in [`differences`].
 
+pub mod authorization;
 pub mod certificates;
 pub mod cluster;
 pub mod daemon;

@@ -46,6 +46,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "nsqd::daemon",
         &[
+            "nsqd::auth",
             "nsqd::certificates",
             "nsqd::data_dir",
             "nsqd::http",

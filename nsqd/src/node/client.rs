@@ -37,6 +37,15 @@ pub struct Tls {
     pub common_name: String,
 }
 
+/// Whom an authorization server takes a client for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Authorized {
+    /// What the server calls it.
+    pub identity: String,
+    /// Where to read about that.
+    pub identity_url: String,
+}
+
 /// A client of the TCP protocol, shared by its session, the topic it is subscribed to, and `/stats`.
 pub struct Client {
     /// A number no other client of this process has or had.
@@ -62,6 +71,8 @@ pub struct Facts {
     pub tls: Option<Tls>,
     /// How the connection is compressed, if it is.
     pub compression: Option<Compression>,
+    /// Set exactly when an authorization server has allowed it something.
+    pub authorized: Option<Authorized>,
     /// How many messages it published, by topic.
     pub published: BTreeMap<TopicName, u64>,
 }
@@ -80,11 +91,18 @@ impl Client {
                 phase: Phase::Init,
                 tls: None,
                 compression: None,
+                authorized: None,
                 published: BTreeMap::new(),
             }),
             closed: AtomicBool::new(false),
             signal: Notify::new(),
         }
+    }
+
+    /// Its IP address alone; empty behind a Unix socket.
+    pub fn remote_ip(&self) -> &str {
+        let (ip, _) = self.remote_address.rsplit_once(':').unwrap_or_default();
+        ip.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// What is known of it now.
@@ -125,5 +143,17 @@ impl Client {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
         self.facts.lock().expect("no code panics while it holds a client's lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_an_ip_address_unless_it_is_a_unix_sockets() {
+        for (address, ip) in [("127.0.0.1:80", "127.0.0.1"), ("[::1]:80", "::1"), ("@", "")] {
+            assert_eq!(Client::new(1, address.to_owned(), "", 0).remote_ip(), ip);
+        }
     }
 }

@@ -29,7 +29,7 @@ use nsqd_broker::storage::{Event, Request, TopicImage};
 use nsqd_broker::{Publication, Topic, TopicSettings};
 use tokio::sync::watch;
 
-pub use client::{Client, Facts, Identity, Tls};
+pub use client::{Authorized, Client, Facts, Identity, Tls};
 pub use discovery::{DeclaredChannel, DeclaredTopic, Registrations, Topology};
 pub use metadata::MetadataError;
 pub use subscription::{Answer, SubscribeFailure, Subscription};

@@ -129,6 +129,8 @@ impl Node {
 
 fn client_snapshot(client: &Client, stats: ConsumerStats) -> ClientSnapshot {
     let facts = client.facts();
+    let authed = facts.authorized.is_some();
+    let authorized = facts.authorized.unwrap_or_default();
     ClientSnapshot {
         client_id: facts.identity.client_id,
         hostname: facts.identity.hostname,
@@ -142,6 +144,9 @@ fn client_snapshot(client: &Client, stats: ConsumerStats) -> ClientSnapshot {
         connected_at: client.connected_unix_s,
         sample_rate: facts.identity.sample_rate.into(),
         user_agent: facts.identity.user_agent,
+        authed,
+        auth_identity: authorized.identity,
+        auth_identity_url: authorized.identity_url,
         topology_zone: facts.identity.topology_zone,
         topology_region: facts.identity.topology_region,
         pub_counts: facts.published.into_iter().collect(),

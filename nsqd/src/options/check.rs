@@ -16,7 +16,6 @@ pub(super) fn check(typed: &Typed) -> Result<(), String> {
     tls_can_be_spoken(typed)?;
     typed.field::<AuthMethod>("auth-http-request-method")?;
     percentiles_are_fractions(typed)?;
-    authorisation_is_not_relied_upon(typed)?;
 
     in_range(typed, "mem-queue-size", 0..=i64::MAX, "must be >= 0")?;
     longer_than(typed, "sync-timeout", 0, "must be > 0")?;
@@ -48,14 +47,6 @@ fn tls_can_be_spoken(typed: &Typed) -> Result<(), String> {
         return Err("cannot require TLS client connections without TLS key and cert".to_owned());
     }
     Ok(())
-}
-
-fn authorisation_is_not_relied_upon(typed: &Typed) -> Result<(), String> {
-    if typed.field::<Vec<String>>("auth-http-address")?.is_empty() {
-        return Ok(());
-    }
-    let why = "--auth-http-address demands authorisation, which is not built yet: it will not run without";
-    Err(why.to_owned())
 }
 
 fn percentiles_are_fractions(typed: &Typed) -> Result<(), String> {

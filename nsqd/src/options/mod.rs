@@ -93,10 +93,10 @@ options! {
         "Authorisation" {
             /// A server that says what a client may do: `host:port` or a URL. Repeat it for each.
             pub auth_http_addresses: Vec<String> =
-                flag("auth-http-address").key("auth_http_addresses").refused("authorisation"),
+                flag("auth-http-address").key("auth_http_addresses"),
             /// How such a server is asked: get or post.
             pub auth_http_request_method: AuthMethod =
-                flag("auth-http-request-method").default("get").not_yet("authorisation"),
+                flag("auth-http-request-method").default("get"),
         }
         "Queues" {
             /// How many waiting messages of a topic stay in memory; older ones go to disk. With 0 every message is

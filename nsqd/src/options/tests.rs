@@ -347,12 +347,6 @@ fn what_nsq_crashes_on_later_is_refused_at_the_start() {
 }
 
 #[test]
-fn what_would_be_unsafe_to_ignore_is_refused() {
-    let text = fatal_text(read(&["--auth-http-address=a:1"]));
-    assert!(text.contains("not built yet"), "{text}");
-}
-
-#[test]
 fn files_of_tls_that_are_of_no_use_are_refused_with_their_name() {
     for arguments in [
         &["--tls-cert=nowhere/c", "--tls-key=k"][..],

@@ -68,7 +68,8 @@ impl<'c> Executor<'c> {
         out: &mut Outbox,
     ) -> Result<(), ProtocolError> {
         match action {
-            Action::Nothing => {}
+            // A client's rights are the session's business: they may have to be waited for.
+            Action::Nothing | Action::Authorize(_) => {}
             Action::Publish { kind, topic, bodies, delay } => {
                 self.gather(kind, topic, &bodies, delay, out).await?;
             }

@@ -3,12 +3,14 @@
 //! - [`session`]: one connection, one task, one loop: the only part that touches sockets and time.
 //! - [`protocol`]: what a connection's commands mean; pure.
 //! - [`negotiate`]: puts TLS and compression around a connection.
+//! - [`permit`]: what a connection may do where authorization servers decide; pure.
 //! - [`execute`]: joins them to the node.
 //! - [`outbox`]: what is to be sent.
 
 mod execute;
 mod negotiate;
 mod outbox;
+mod permit;
 mod protocol;
 mod session;
 
@@ -23,6 +25,7 @@ use nsq::wire::command::Limits;
 use nsq::wire::identify::{IdentifyLimits, Offer, Settings};
 use tokio::sync::watch;
 
+use crate::auth::AuthServers;
 use crate::node::Node;
 use protocol::Terms;
 
@@ -32,6 +35,7 @@ pub struct Context {
     limits: Limits,
     terms: Terms,
     tls: Option<watch::Receiver<TlsServer>>,
+    auth_servers: Option<AuthServers>,
     output_buffer_timeout: Duration,
     msg_timeout: Duration,
 }
@@ -49,6 +53,8 @@ pub struct TcpSettings {
     pub tls: Option<watch::Receiver<TlsServer>>,
     /// Whether clients must speak TLS before they do anything else.
     pub tls_required: bool,
+    /// Who says what a client may do; `None`: everybody may do everything.
+    pub auth_servers: Option<AuthServers>,
     /// How long a message may wait to be sent, unless the client says otherwise.
     pub output_buffer_timeout: Duration,
     /// How long a client may keep a message, unless it says otherwise.
@@ -67,6 +73,7 @@ impl Context {
                 tls_required: settings.tls_required,
             },
             tls: settings.tls,
+            auth_servers: settings.auth_servers,
             output_buffer_timeout: settings.output_buffer_timeout,
             msg_timeout: settings.msg_timeout,
         }

@@ -30,6 +30,8 @@ pub(super) enum Action<'a> {
     Nothing,
     /// The connection has new settings; this is the answer, and what the connection is to become behind it.
     Identified { response: Vec<u8>, upgrade: Option<Agreement> },
+    /// The client shows this secret to be authorized.
+    Authorize(&'a [u8]),
     /// Messages are to be taken into a topic.
     Publish { kind: PublishKind, topic: TopicName, bodies: Bodies<'a>, delay: Duration },
     /// The client is to become a consumer.
@@ -119,6 +121,7 @@ impl<'t> Protocol<'t> {
             |kind, topic, body, delay| Action::Publish { kind, topic, bodies: Bodies::One(body), delay };
         Ok(match command {
             Command::Identify(body) => self.identify(body)?,
+            Command::Auth(secret) if self.terms.offer.auth_required => Action::Authorize(secret),
             Command::Auth(_) => return Err(ProtocolError::auth_disabled()),
             Command::Sub { topic, channel } => {
                 self.phase = Phase::Subscribed;
@@ -171,6 +174,15 @@ impl<'t> Protocol<'t> {
 }
 
 impl PublishKind {
+    /// The command's word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Pub => "PUB",
+            Self::Mpub => "MPUB",
+            Self::Dpub => "DPUB",
+        }
+    }
+
     /// The error of a publish that could not be carried out.
     pub(super) fn failed(self, cause: impl std::fmt::Display) -> ProtocolError {
         match self {
@@ -259,6 +271,12 @@ mod tests {
         let terms = terms();
         let refused = Protocol::new(&terms, settings()).apply(Command::Auth(b"secret"));
         assert_eq!(refused.unwrap_err().to_bytes(), b"E_AUTH_DISABLED AUTH disabled");
+        let mut terms = terms;
+        terms.offer.auth_required = true;
+        let asked = Protocol::new(&terms, settings())
+            .apply(Command::Auth(b"secret"))
+            .map(|action| action == Action::Authorize(b"secret"));
+        assert_eq!(asked, Ok(true));
     }
 
     #[test]

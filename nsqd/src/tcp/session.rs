@@ -3,6 +3,8 @@
 //! Take what the socket has, do all complete commands, collect responses and deliveries in the outbox, write it;
 //! wait for bytes, for room to write, for a wake, for the next deadline.
 
+mod authorizing;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -27,6 +29,7 @@ use super::Context;
 use super::execute::{Executor, OUTBOX_BYTES_MAX};
 use super::negotiate::{Upgraded, upgrade};
 use super::outbox::Outbox;
+use super::permit::Permit;
 use super::protocol::Protocol;
 use crate::node::{Client, Tls};
 
@@ -95,6 +98,7 @@ struct Session<'c, S> {
     context: &'c Context,
     client: &'c Client,
     protocol: Protocol<'c>,
+    permit: Permit<'c>,
     decoder: Decoder,
     input: BytesMut,
     /// How much the next read asks for, in bytes.
@@ -142,6 +146,7 @@ pub(super) async fn serve<S: Duplex + 'static>(mut stream: S, context: &Context,
         context,
         client: &client,
         protocol: Protocol::new(&context.terms, context.settings_of(&peer.host)),
+        permit: Permit::new(context.auth_servers.as_ref()),
         decoder: Decoder::new(context.limits),
         input: BytesMut::new(),
         read_bytes: READ_BYTES_MIN,
@@ -200,19 +205,27 @@ impl<S: Duplex + 'static> Session<'_, S> {
 
     /// Waits for something to happen and does what follows from it.
     async fn turn(&mut self, executor: &mut Executor<'_>) -> Result<(), End> {
-        match self.wait().await? {
+        match self.wait(true).await? {
             Event::Read => {
                 if let Some(agreement) = self.carry_out(executor).await? {
                     self.upgrade(agreement).await?;
                 }
             }
+            event => self.go_on(event, executor)?,
+        }
+        executor.deliver(&mut self.out);
+        Ok(())
+    }
+
+    /// What follows from an event that brings no commands.
+    fn go_on(&mut self, event: Event, executor: &mut Executor<'_>) -> Result<(), End> {
+        match event {
             Event::EndOfInput => return Err(self.interrupted(executor)),
             Event::Signalled if self.client.is_closed() => return Err(End::Quiet),
             Event::Signalled => executor.look_for_messages(),
             Event::Time => self.handle_time(executor)?,
-            Event::Wrote => {}
+            Event::Read | Event::Wrote => {}
         }
-        executor.deliver(&mut self.out);
         Ok(())
     }
 
@@ -223,14 +236,14 @@ impl<S: Duplex + 'static> Session<'_, S> {
         let outcome = loop {
             let decoded = match self.decoder.decode(&input[consumed..], self.protocol.situation()) {
                 Ok(Some(decoded)) => decoded,
-                Ok(None) => {
-                    let flushed = executor.flush_publishes(&mut self.out).await;
-                    break flushed.map(|()| None).map_err(End::Refused);
-                }
+                Ok(None) => break self.pause(executor).await.map(|()| None),
                 Err(refusal) => {
                     // What came before the error still counts.
                     if let Err(error) = executor.flush(&mut self.out).await {
                         break Err(End::Refused(error));
+                    }
+                    if let Err(end) = self.authorize_mpub(refusal.creates, executor).await {
+                        break Err(end);
                     }
                     break Err(self.refuse(refusal, executor));
                 }
@@ -242,6 +255,9 @@ impl<S: Duplex + 'static> Session<'_, S> {
             let done = match self.protocol.apply(decoded.command) {
                 Ok(action) => {
                     upgrade = action.upgrade();
+                    if let Err(end) = self.authorize(&action, executor).await {
+                        break Err(end);
+                    }
                     executor.execute(action, &self.protocol, &mut self.out).await
                 }
                 Err(error) => match executor.flush(&mut self.out).await {
@@ -301,6 +317,13 @@ impl<S: Duplex + 'static> Session<'_, S> {
         }
     }
 
+    /// There is no complete command left.
+    async fn pause(&mut self, executor: &mut Executor<'_>) -> Result<(), End> {
+        executor.flush_publishes(&mut self.out).await.map_err(End::Refused)?;
+        // Whether it may be published is said before its body is waited for.
+        self.authorize_mpub(self.decoder.unfinished_mpub(), executor).await
+    }
+
     fn refuse(&self, refusal: Refusal, executor: &Executor<'_>) -> End {
         if let Some(topic) = refusal.creates {
             executor.create_topic(topic);
@@ -318,10 +341,10 @@ impl<S: Duplex + 'static> Session<'_, S> {
 
     // ---- waiting -------------------------------------------------------------------------------------
 
-    /// Writes what is to be written, and waits until there is something to do.
-    async fn wait(&mut self) -> Result<Event, End> {
+    /// Writes what is to be written, and waits until there is something to do. `listens`: input is something.
+    async fn wait(&mut self, listens: bool) -> Result<Event, End> {
         // Only answers count: who is sent much is still to be heard.
-        let wants_input = self.out.answers_len() < OUTBOX_BYTES_MAX;
+        let wants_input = listens && self.out.answers_len() < OUTBOX_BYTES_MAX;
         if self.out.is_empty() {
             self.out.release();
             if !self.is_unflushed {
@@ -502,6 +525,7 @@ mod tests {
             },
             tls: None,
             tls_required: false,
+            auth_servers: None,
             output_buffer_timeout: Duration::from_millis(250),
             msg_timeout: Duration::from_secs(60),
         }

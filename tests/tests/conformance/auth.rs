@@ -1,82 +1,15 @@
 //! AUTH and what an authorization allows: nsqd-tcp.md §3 and §9.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use nsq_tests::authorization::{all_of, answer, authorization_server, authorize};
 use nsq_tests::raw::{be, with_body};
-use nsq_tests::{Client, Daemon, PATIENCE, each, shared};
-
-/// What the authorization server was asked: the request line, the header lines, the body.
-struct Asked {
-    line: String,
-    headers: Vec<String>,
-    body: String,
-}
-
-/// An authorization server that gives the same answer to whoever asks; its thread ends with the test program.
-fn authorization_server(status: &str, answer: &str) -> (SocketAddr, Receiver<Asked>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let address = listener.local_addr().expect("the listener is bound");
-    let (sender, receiver) = mpsc::channel();
-    let response = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
-        answer.len()
-    );
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.expect("a connection is accepted");
-            let asked = read_request(&stream);
-            (&stream).write_all(response.as_bytes()).expect("the daemon reads the answer");
-            // Not every test wants to know.
-            let _ = sender.send(asked);
-        }
-    });
-    (address, receiver)
-}
-
-fn read_request(stream: &TcpStream) -> Asked {
-    let mut reader = BufReader::new(stream);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).expect("a request has lines");
-        let line = line.trim_end().to_owned();
-        if line.is_empty() {
-            break;
-        }
-        lines.push(line);
-    }
-    let length =
-        lines.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).expect("a body is as long as it says");
-    let body = String::from_utf8(body).expect("the daemon sends text");
-    Asked { line: lines.remove(0), headers: lines, body }
-}
+use nsq_tests::{Daemon, PATIENCE, each, shared};
 
 /// A daemon that asks a server with this answer.
 fn guarded(answer: &str) -> Daemon {
     let (address, _) = authorization_server("200 OK", answer);
     Daemon::with(&[&format!("--auth-http-address={address}")])
-}
-
-fn answer(authorizations: &str) -> String {
-    format!(
-        "{{\"ttl\":3600,\"identity\":\"who\",\"identity_url\":\"http://who\",\"authorizations\":[{authorizations}]}}"
-    )
-}
-
-fn all_of(topic: &str) -> String {
-    format!("{{\"topic\":\"{topic}\",\"channels\":[\".*\"],\"permissions\":[\"subscribe\",\"publish\"]}}")
-}
-
-fn authorize(daemon: &Daemon) -> Client {
-    let mut client = daemon.connect();
-    client.send(with_body("AUTH", "secret"));
-    client.expect_any_response();
-    client
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //!
 //! One executable, so that tests that mostly wait for a clock wait at the same time.
 
-#[cfg(feature = "planned")]
 mod auth;
 mod auth_disabled;
+mod auth_servers;
 mod command_line;
 mod delivery;
 mod dpub;
