@@ -29,7 +29,7 @@ use crate::metrics::snapshot::StatsFilter;
 use crate::metrics::statsd::{Form, Round};
 use crate::metrics::statsd_push::Push;
 use crate::node::{Node, NodeSettings};
-use crate::options::{Address, Options, PROGRAM, TlsRequired};
+use crate::options::{Address, Options, PROGRAM, TlsMinVersion, TlsRequired};
 use crate::store::LogError;
 use crate::store::sled::SledLog;
 use crate::store::worker::StoreOptions;
@@ -51,6 +51,9 @@ pub enum StartError {
     /// The files of TLS changed since they were checked, and are of no use now.
     #[error("failed to instantiate nsqd - failed to build TLS config - {0}")]
     Tls(#[from] TlsFilesError),
+    /// The file of authorities that may vouch for authorization servers cannot be used.
+    #[error("failed to instantiate nsqd - failed to build client TLS config - {0}")]
+    Authorities(#[source] TlsFilesError),
     /// The topology file cannot be used.
     #[error("failed to load topology file - {0}")]
     Topology(#[from] TopologyFileError),
@@ -107,6 +110,7 @@ pub async fn serve(
     if options.sync_topics && options.nsqlookupd_tcp_addresses.is_empty() {
         warn!("--sync-topics has nobody to ask: --lookupd-tcp-address names no nsqlookupd");
     }
+    let auth_servers = AuthServers::new(auth_settings(&options)).map_err(StartError::Authorities)?;
     let declared = topology_file::read(&options.topology_file)?;
     let tcp_listener = listen(&options.tcp_address).await?;
     let http_listener = listen(&options.http_address).await?;
@@ -135,7 +139,7 @@ pub async fn serve(
     declared.iter().for_each(|topic| node.declare(topic));
     let mut servers = vec![tokio::spawn(lookups.run(switch.stopping()))];
     if let Some(listener) = tcp_listener {
-        let settings = tcp_settings(&options, tls.as_ref().map(Certificates::newest));
+        let settings = tcp_settings(&options, tls.as_ref().map(Certificates::newest), auth_servers);
         let context = Arc::new(tcp::Context::new(Arc::clone(&node), settings));
         servers.push(tokio::spawn(tcp::serve(listener, context, switch.stopping())));
     }
@@ -206,7 +210,11 @@ async fn listen(address: &Address) -> Result<Option<Listener>, ListenError> {
     })
 }
 
-fn tcp_settings(options: &Options, tls: Option<watch::Receiver<TlsServer>>) -> TcpSettings {
+fn tcp_settings(
+    options: &Options,
+    tls: Option<watch::Receiver<TlsServer>>,
+    auth_servers: Option<AuthServers>,
+) -> TcpSettings {
     TcpSettings {
         limits: Limits {
             msg_size_max: options.max_msg_size,
@@ -234,7 +242,7 @@ fn tcp_settings(options: &Options, tls: Option<watch::Receiver<TlsServer>>) -> T
         },
         tls,
         tls_required: options.tls_required != TlsRequired::No,
-        auth_servers: AuthServers::new(auth_settings(options)),
+        auth_servers,
         output_buffer_timeout: options.output_buffer_timeout,
         msg_timeout: options.msg_timeout,
     }
@@ -246,6 +254,8 @@ fn auth_settings(options: &Options) -> AuthSettings {
         method: options.auth_http_request_method,
         connect_timeout: options.http_client_connect_timeout,
         request_timeout: options.http_client_request_timeout,
+        authorities: options.tls_root_ca_file.clone(),
+        only_tls_1_3: options.tls_min_version == TlsMinVersion::Tls13,
     }
 }
 

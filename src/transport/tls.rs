@@ -1,7 +1,9 @@
-//! TLS for a server: what its files and options come to, and the handshake.
+//! TLS for a server, and for a [`client`]: what its files and options come to, and the handshake.
 //!
 //! rustls speaks 1.2 and 1.3. Of the certificates it knows nothing but what a handshake needs; [`common_name`] reads the
 //! one thing more that somebody asks for.
+
+pub mod client;
 
 use std::fmt;
 use std::io;
@@ -113,13 +115,8 @@ impl TlsServer {
         let provider = Arc::new(ring::default_provider());
         let certificates = certificates(&files.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unreadable(&files.key, error))?;
-        let versions: &[&SupportedProtocolVersion] = if files.only_tls_1_3 {
-            &[&rustls::version::TLS13]
-        } else {
-            &[&rustls::version::TLS13, &rustls::version::TLS12]
-        };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
+            .with_protocol_versions(versions(files.only_tls_1_3))
             .map_err(unusable)?;
         let builder = match files.clients {
             ClientCertificates::NotAsked => builder.with_no_client_auth(),
@@ -209,6 +206,11 @@ pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let text =
         text.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|text| text.as_str().to_owned()));
     text.or_else(|_| value.decode_as::<TeletexStringRef<'_>>().map(|text| text.as_str().to_owned())).ok()
+}
+
+fn versions(only_tls_1_3: bool) -> &'static [&'static SupportedProtocolVersion] {
+    static TLS_1_3: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+    if only_tls_1_3 { &TLS_1_3 } else { rustls::ALL_VERSIONS }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFilesError> {

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use nsq::transport::tls::client::TlsClient;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -42,8 +43,8 @@ pub(super) enum ExchangeError {
     TooLarge,
     #[error("no end after {REQUESTS_MAX} redirects")]
     Redirects,
-    #[error("https is not spoken")]
-    Https,
+    #[error("no secure connection to {authority} - {cause}")]
+    Tls { authority: String, cause: io::Error },
     #[error("no answer within {0:?}")]
     Timeout(Duration),
 }
@@ -55,6 +56,8 @@ pub(super) struct Exchange {
     pub(super) connect_timeout: Duration,
     /// How long all of it may take.
     pub(super) request_timeout: Duration,
+    /// How a server is made sure of.
+    pub(super) tls: TlsClient,
 }
 
 impl Exchange {
@@ -88,9 +91,6 @@ impl Exchange {
     }
 
     async fn send(&self, url: &Url, body: Option<Bytes>) -> Result<(Response<()>, Bytes), ExchangeError> {
-        if url.is_https {
-            return Err(ExchangeError::Https);
-        }
         let request = request(url, body)?;
         let dialled = tokio::time::timeout(self.connect_timeout, TcpStream::connect(url.authority())).await;
         let stream = dialled
@@ -99,6 +99,11 @@ impl Exchange {
                 timeout: self.connect_timeout,
             })?
             .map_err(|cause| ExchangeError::Connect { authority: url.authority(), cause })?;
+        if !url.is_https {
+            return converse(stream, request).await;
+        }
+        let secured = self.tls.connect(&url.host, stream).await;
+        let stream = secured.map_err(|cause| ExchangeError::Tls { authority: url.authority(), cause })?;
         converse(stream, request).await
     }
 }

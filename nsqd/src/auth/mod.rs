@@ -13,10 +13,13 @@ mod pattern;
 mod question;
 mod url;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use nsq::transport::tls::TlsFilesError;
+use nsq::transport::tls::client::TlsClient;
 use nsq::wire::go_json::{self, Object, assign};
 
 pub use authorizations::{Authorizations, Permission};
@@ -47,6 +50,10 @@ pub struct AuthSettings {
     pub connect_timeout: Duration,
     /// How long one may take to answer, connecting and redirects included.
     pub request_timeout: Duration,
+    /// The authorities that may vouch for a server, in PEM; empty: those of the system.
+    pub authorities: PathBuf,
+    /// Whether servers must speak TLS 1.3, where they speak TLS.
+    pub only_tls_1_3: bool,
 }
 
 /// Why nobody could say what a client may do: what each server failed with. For the log, not for the client.
@@ -69,13 +76,16 @@ enum ServerError {
 
 impl AuthServers {
     /// The servers that clients must be authorized by; `None` where there are none to ask.
-    pub fn new(settings: AuthSettings) -> Option<Self> {
-        let AuthSettings { addresses, method, connect_timeout, request_timeout } = settings;
-        (!addresses.is_empty()).then_some(Self {
-            addresses,
-            method,
-            exchange: Exchange { connect_timeout, request_timeout },
-        })
+    ///
+    /// # Errors
+    /// The file of authorities is of no use.
+    pub fn new(settings: AuthSettings) -> Result<Option<Self>, TlsFilesError> {
+        let AuthSettings { addresses, method, connect_timeout, request_timeout, .. } = settings;
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let tls = TlsClient::load(&settings.authorities, settings.only_tls_1_3)?;
+        Ok(Some(Self { addresses, method, exchange: Exchange { connect_timeout, request_timeout, tls } }))
     }
 
     /// Asks one server after the other, beginning with any of them, until one gives an answer that is of use.

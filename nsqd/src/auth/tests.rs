@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 use super::*;
 
@@ -45,18 +45,16 @@ impl Server {
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> (String, String) {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> (String, String) {
     let mut reader = BufReader::new(stream);
     let (mut first, mut length) = (String::new(), 0);
-    reader.read_line(&mut first).await.unwrap();
-    loop {
+    // What is no text ends a request too: whoever speaks TLS to a plain server sees what it says to that.
+    let mut more = reader.read_line(&mut first).await.is_ok();
+    while more {
         let mut line = String::new();
-        reader.read_line(&mut line).await.unwrap();
+        more = reader.read_line(&mut line).await.is_ok() && !line.trim_end().is_empty();
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().unwrap();
-        }
-        if line.trim_end().is_empty() {
-            break;
         }
     }
     let mut body = vec![0; length];
@@ -68,14 +66,19 @@ fn response(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
-fn servers(addresses: &[&str], method: AuthMethod) -> AuthServers {
-    AuthServers::new(AuthSettings {
+fn settings(addresses: &[&str], method: AuthMethod) -> AuthSettings {
+    AuthSettings {
         addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
         method,
         connect_timeout: Duration::from_secs(2),
         request_timeout: Duration::from_secs(5),
-    })
-    .unwrap()
+        authorities: PathBuf::new(),
+        only_tls_1_3: false,
+    }
+}
+
+fn servers(addresses: &[&str], method: AuthMethod) -> AuthServers {
+    AuthServers::new(settings(addresses, method)).unwrap().unwrap()
 }
 
 async fn ask(servers: &AuthServers) -> Result<Authorizations, String> {
@@ -199,4 +202,89 @@ async fn what_is_logged_holds_no_secret() {
         let error = servers(&[address], AuthMethod::Get).ask(&question).await.unwrap_err();
         assert!(!error.to_string().contains("hidden"), "{error}");
     }
+}
+
+/// An authority's file, and a server with a certificate of it for `localhost`, which gives a good answer.
+async fn secure_server(directory: &std::path::Path) -> (PathBuf, u16) {
+    use nsq::transport::tls::{ClientCertificates, TlsFiles, TlsServer};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+    let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "an authority");
+    let authorities = directory.join("ca.pem");
+    std::fs::write(&authorities, params.self_signed(&key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let issued = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer);
+    let files = TlsFiles {
+        certificate: directory.join("server.pem"),
+        key: directory.join("server.key"),
+        clients: ClientCertificates::NotAsked,
+        authorities: PathBuf::new(),
+        only_tls_1_3: false,
+    };
+    std::fs::write(&files.certificate, issued.unwrap().pem()).unwrap();
+    std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    let tls = TlsServer::load(&files).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Who does not trust this server hangs up.
+            if let Ok((mut stream, _)) = tls.accept(stream).await {
+                read_request(&mut stream).await;
+                stream.write_all(response("200 OK", "", GOOD).as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        }
+    });
+    (authorities, port)
+}
+
+#[tokio::test]
+async fn a_server_is_asked_over_https_if_an_authority_vouches_for_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (authorities, port) = secure_server(directory.path()).await;
+    let plain = Server::saying(response("403 Forbidden", "", &format!(r#"{{"https_port":{port}}}"#))).await;
+    let plain_port = plain.address.rsplit_once(':').unwrap().1.to_owned();
+    let moved =
+        Server::saying(response("302 Found", &format!("Location: https://localhost:{port}/\r\n"), "")).await;
+    for (address, trusted, cause) in [
+        (format!("https://localhost:{port}/auth"), true, None),
+        (format!("http://localhost:{plain_port}/auth"), true, None),
+        (moved.address.clone(), true, None),
+        (format!("https://localhost:{port}/auth"), false, Some("no secure connection to localhost:")),
+        (format!("https://127.0.0.1:{port}/auth"), true, Some("no secure connection to 127.0.0.1:")),
+        (format!("https://{}/auth", plain.address), true, Some("no secure connection to 127.0.0.1:")),
+        (format!("http://localhost:{port}/auth"), true, Some("no complete answer")),
+    ] {
+        for method in [AuthMethod::Get, AuthMethod::Post] {
+            let settings = AuthSettings {
+                authorities: if trusted { authorities.clone() } else { PathBuf::new() },
+                ..settings(&[&address], method)
+            };
+            let asked = ask(&AuthServers::new(settings).unwrap().unwrap()).await.map(|_| ());
+            match cause {
+                None => assert_eq!(asked, Ok(()), "{address}"),
+                Some(cause) => {
+                    assert!(asked.clone().is_err_and(|error| error.contains(cause)), "{address}: {asked:?}")
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_authorities_that_is_of_no_use_is_told_at_once() {
+    let of_no_use =
+        |path: &str| AuthSettings { authorities: path.into(), ..settings(&["a:1"], AuthMethod::Get) };
+    for path in ["/no/such/file", "Cargo.toml"] {
+        assert!(AuthServers::new(of_no_use(path)).is_err(), "{path}");
+    }
+    assert!(
+        AuthServers::new(AuthSettings { addresses: Vec::new(), ..of_no_use("/no/such/file") })
+            .unwrap()
+            .is_none()
+    );
 }
