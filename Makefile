@@ -3,13 +3,15 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := .venv
 
+CLIENTS := clients-go clients-python clients-node clients-rust clients-java
+
 # Further flags for `nsq up`: make run ARGS="--nsqd-opt mem-queue-size=0"
 ARGS ?=
 
-.PHONY: help run test test-long format lint docs core rust primes clients compose image primes-venv bench doc clean
+.PHONY: help run test test-long format lint docs core rust primes clients $(CLIENTS) compose image primes-venv bench doc clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build nsqd and nsqlookupd and start both in one process, with the data in ./data
 	@cargo build --locked --release --package nsq-cli
@@ -29,10 +31,15 @@ docs: ## check that the documentation builds without a warning
 core: ## check that the pure core builds without a runtime
 rust: ## run all tests in Rust
 primes: ## run the prime example end to end
-clients: ## run several daemons with the pynsq that people use
+clients: ## run the daemons with the client libraries that people use
+clients-go: ## only go-nsq, and its own tests
+clients-python: ## only pynsq
+clients-node: ## only nsqjs, and its own tests
+clients-rust: ## only tokio-nsq, and its own tests
+clients-java: ## only nsq-j
 compose: ## check docker/compose.yaml
 image: ## build the container images with buildah, as root, and run them
-format lint docs core rust primes clients compose image:
+format lint docs core rust primes clients $(CLIENTS) compose image:
 	@bash scripts/test.sh $@
 
 primes-venv: ## install what the prime example needs, in ./.venv

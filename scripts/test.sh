@@ -11,15 +11,20 @@ target=${CARGO_TARGET_DIR:-target}
 venv=.venv
 skipped=()
 
+# What of this the daemon has: tls snappy deflate auth. Where the tests with client libraries want something else, they
+# are switched off, and say so. Against NSQ v1.3.0: NSQ_CLIENT_FEATURES="tls snappy deflate auth".
+client_features=""
+client_languages=(go python)
+
 main() {
     cargo --version >/dev/null || fail "cargo is missing; install a Rust toolchain, for instance with rustup"
     [ $# -gt 0 ] || set -- "${all_steps[@]}"
     local step began reason
     for step in "$@"; do
-        declare -F "step_$step" >/dev/null || fail "there is no step '$step'; there are: ${all_steps[*]}"
+        declare -F "step_${step//-/_}" >/dev/null || fail "there is no step '$step'; there are: ${all_steps[*]}"
         echo "== $step"
         began=$SECONDS
-        "step_$step"
+        "step_${step//-/_}"
         echo "== $step took $((SECONDS - began)) s"
     done
     for reason in ${skipped[@]+"${skipped[@]}"}; do
@@ -61,19 +66,77 @@ step_primes() {
     pytest examples/primes/tests/requirements.txt examples/primes/tests
 }
 
-# What they print says how many messages came more than once.
 step_clients() {
+    local language began
+    for language in "${client_languages[@]}"; do
+        echo "-- clients-$language"
+        began=$SECONDS
+        "step_clients_$language"
+        echo "-- clients-$language took $((SECONDS - began)) s"
+    done
+}
+
+step_clients_go() {
+    need go "go version" "apt-get install --yes golang-go" || return 0
+    prepare_clients || return 0
+    need_isolation || return 0
+    if ! (cd tests/clients/go && go mod download); then
+        skip "the Go modules are missing" "(cd tests/clients/go && go mod download)" || return 0
+    fi
+    (
+        cd tests/clients/go
+        test -z "$(gofmt -l .)" || fail "tests/clients/go is not formatted; run gofmt -w there"
+        go vet ./...
+        go test -count=1 -v ./...
+    )
+    bash tests/clients/go/own_suite.sh
+}
+
+# What they print says how many messages came more than once.
+step_clients_python() {
+    prepare_clients || return 0
     pytest tests/clients/python/requirements.txt --capture=no tests/clients/python
+}
+
+# Says what is switched off, and exports what the tests with client libraries take from the environment.
+prepare_clients() {
+    local feature features=${NSQ_CLIENT_FEATURES-$client_features}
+    need openssl "openssl version" "apt-get install --yes openssl" || return 1
+    for feature in tls snappy deflate auth; do
+        [[ " $features " == *" $feature "* ]] || echo "switched off: the tests with $feature"
+    done
+    find_daemons
+    bash tests/clients/certificates.sh "$target/client-certificates"
+    NSQD=$(realpath "$NSQD")
+    NSQLOOKUPD=$(realpath "$NSQLOOKUPD")
+    NSQ_CERTIFICATES=$(realpath "$target/client-certificates")
+    NSQ_CLIENT_FEATURES=$features
+    export NSQD NSQLOOKUPD NSQ_CERTIFICATES NSQ_CLIENT_FEATURES
+}
+
+# The libraries' own tests want the default ports, and get them in a network of their own.
+need_isolation() {
+    need "unshare, of util-linux" "unshare --version" "apt-get install --yes util-linux" || return 1
+    need "ip, of iproute2" "ip -Version" "apt-get install --yes iproute2" || return 1
+    if ! bash tests/clients/isolated.sh true; then
+        skip "namespaces are not permitted here" "sudo sysctl kernel.unprivileged_userns_clone=1"
+    fi
 }
 
 # pytest REQUIREMENTS ARGUMENT...: runs tests in Python against the daemons that are named, or built here.
 pytest() {
     install_python_tests "$1" || return 0
+    find_daemons
+    NSQD=$NSQD NSQLOOKUPD=$NSQLOOKUPD "$venv/bin/python" -m pytest "${@:2}"
+}
+
+# Sets NSQD and NSQLOOKUPD where they do not name programs yet, and builds those.
+find_daemons() {
     if [ -z "${NSQD:-}" ] || [ -z "${NSQLOOKUPD:-}" ]; then
         build_for_tests
     fi
-    NSQD=${NSQD:-$target/debug/nsqd} NSQLOOKUPD=${NSQLOOKUPD:-$target/debug/nsqlookupd} \
-        "$venv/bin/python" -m pytest "${@:2}"
+    NSQD=${NSQD:-$target/debug/nsqd}
+    NSQLOOKUPD=${NSQLOOKUPD:-$target/debug/nsqlookupd}
 }
 
 step_compose() {
@@ -83,9 +146,6 @@ step_compose() {
 
 # Not among all the steps: it builds everything once more, in a container, and takes minutes (`make test-long`).
 step_image() {
-    if [ -n "${CI:-}" ] && ! { command -v buildah && command -v debootstrap; } >/dev/null; then
-        apt-get update
-    fi
     need buildah "buildah --version" "apt-get install --yes buildah" || return 0
     need debootstrap "debootstrap --version" "apt-get install --yes debootstrap" || return 0
     if [ "$(id -u)" -ne 0 ]; then
@@ -129,6 +189,8 @@ need() {
     fi
     if [ -n "${CI:-}" ]; then
         echo "installing $what: $install"
+        # Where nothing was ever installed there is no list of what there is.
+        [[ "$install" != apt-get* ]] || apt-get update
         if $install && $check >/dev/null 2>&1; then
             return 0
         fi

@@ -1,0 +1,7 @@
+module nsq.test/clients/go
+
+go 1.18
+
+require github.com/nsqio/go-nsq v1.1.0
+
+require github.com/golang/snappy v0.0.1 // indirect
