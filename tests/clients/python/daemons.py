@@ -127,14 +127,19 @@ class Nsqlookupd(Daemon):
 
 
 class Nsqd(Daemon):
-    def __init__(self, directory, nsqlookupds):
+    def __init__(self, directory, nsqlookupds, flags=()):
         registers_with = [f"--lookupd-tcp-address={one.tcp_address}" for one in nsqlookupds]
-        super().__init__("nsqd", directory, f"--data-path={directory}", *registers_with)
+        super().__init__("nsqd", directory, f"--data-path={directory}", *registers_with, *flags)
 
     def create(self, topic, channels):
         self.post(f"/topic/create?topic={topic}")
         for channel in channels:
             self.post(f"/channel/create?topic={topic}&channel={channel}")
+
+    def channel(self, topic):
+        """What /stats says of the topic's only channel; nothing where there is none yet."""
+        topics = json.loads(self.get(f"/stats?format=json&topic={topic}"))["topics"]
+        return next((channel for topic in topics for channel in topic["channels"]), {})
 
     def unfinished(self, topic):
         """How many messages of the topic are left, waiting or in flight."""
