@@ -14,7 +14,7 @@ skipped=()
 # What of this the daemon has: tls snappy deflate auth. Where the tests with client libraries want something else, they
 # are switched off, and say so. Against NSQ v1.3.0: NSQ_CLIENT_FEATURES="tls snappy deflate auth".
 client_features=""
-client_languages=(go python)
+client_languages=(go python node)
 
 main() {
     cargo --version >/dev/null || fail "cargo is missing; install a Rust toolchain, for instance with rustup"
@@ -96,6 +96,22 @@ step_clients_go() {
 step_clients_python() {
     prepare_clients || return 0
     pytest tests/clients/python/requirements.txt --capture=no tests/clients/python
+}
+
+step_clients_node() {
+    # 18 is the first with a test runner and fetch.
+    need "Node.js 18" "node --eval require('node:test');fetch" "apt-get install --yes nodejs npm" || return 0
+    need npm "npm --version" "apt-get install --yes npm" || return 0
+    prepare_clients || return 0
+    need_isolation || return 0
+    (
+        cd tests/clients/node
+        # What is installed keeps the lock file that it was installed by.
+        cmp --quiet package-lock.json node_modules/installed-by.json ||
+            { npm ci --no-audit --no-fund && cp package-lock.json node_modules/installed-by.json; }
+    ) || skip "the npm packages are missing" "(cd tests/clients/node && npm ci)" || return 0
+    (cd tests/clients/node && node --test --test-reporter=spec)
+    bash tests/clients/node/own_suite.sh
 }
 
 # Says what is switched off, and exports what the tests with client libraries take from the environment.
