@@ -13,7 +13,7 @@ skipped=()
 
 # What of this the daemon has: tls snappy deflate auth. Where the tests with client libraries want something else, they
 # are switched off, and say so. Against NSQ v1.3.0: NSQ_CLIENT_FEATURES="tls snappy deflate auth".
-client_features=""
+client_features="tls snappy deflate auth"
 client_languages=(go python node)
 
 main() {
