@@ -34,18 +34,29 @@ pub enum Permission {
 
 /// Why an answer is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AnswerError {
+pub enum AnswerError {
+    /// It is no JSON, or values have the wrong type.
     #[error("the answer is not the JSON it should be - {0}")]
     Json(String),
+    /// It holds for no time.
     #[error("invalid TTL {0} (must be >0)")]
     Ttl(i64),
+    /// There is no such permission.
     #[error("unknown permission {0:?}")]
     Permission(String),
+    /// It has too many patterns, or too long ones.
     #[error("more than {PATTERNS_MAX} patterns, or longer than {PATTERNS_BYTES_MAX} bytes together")]
     TooMany,
+    /// A pattern cannot be put into our syntax.
     #[error("cannot use the pattern {pattern:?} - {cause}")]
-    Pattern { pattern: String, cause: String },
-    #[error("cannot use the patterns together - {0}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A pattern is none, or all together are too large.
+    #[error("cannot use the patterns - {0}")]
     Patterns(String),
 }
 
@@ -76,7 +87,10 @@ impl fmt::Debug for Authorizations {
 
 impl Authorizations {
     /// Reads an answer.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, AnswerError> {
+    ///
+    /// # Errors
+    /// Something in it is not understood, or it costs too much.
+    pub fn parse(body: &[u8]) -> Result<Self, AnswerError> {
         let answer: Answer = go_json::read(body).map_err(|error| AnswerError::Json(error.to_string()))?;
         let patterns = |rule: &RuleText| rule.channels.len() + 1;
         let pattern_bytes =

@@ -22,11 +22,10 @@ use nsq::transport::tls::TlsFilesError;
 use nsq::transport::tls::client::TlsClient;
 use nsq::wire::go_json::{self, Object, assign};
 
-pub use authorizations::{Authorizations, Permission};
+pub use authorizations::{AnswerError, Authorizations, Permission};
 pub use question::Question;
 
 use crate::options::AuthMethod;
-use authorizations::AnswerError;
 use exchange::{Exchange, ExchangeError};
 use url::{Url, UrlError};
 

@@ -114,3 +114,87 @@ impl<'c> Permit<'c> {
         Verdict::Granted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::AuthSettings;
+    use crate::options::AuthMethod;
+
+    fn servers() -> AuthServers {
+        let settings = AuthSettings {
+            addresses: vec!["127.0.0.1:1".to_owned()],
+            method: AuthMethod::Get,
+            connect_timeout: Duration::ZERO,
+            request_timeout: Duration::ZERO,
+            authorities: PathBuf::new(),
+            only_tls_1_3: false,
+        };
+        AuthServers::new(settings).unwrap().unwrap()
+    }
+
+    /// What allows to publish to this topic, and to subscribe to it.
+    fn answer(topic: &str) -> Authorizations {
+        let body = format!(
+            r#"{{"ttl":60,"authorizations":[{{"topic":"^{topic}$","channels":[".*"],"permissions":["publish","subscribe"]}}]}}"#
+        );
+        Authorizations::parse(body.as_bytes()).unwrap()
+    }
+
+    fn publish(topic: &str) -> Wish {
+        Wish::to_publish(PublishKind::Dpub, TopicName::parse(topic).unwrap())
+    }
+
+    fn refusal(verdict: Verdict) -> String {
+        match verdict {
+            Verdict::Refused(error) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn where_nobody_is_asked_everything_is_granted() {
+        assert_eq!(Permit::new(None).judge(&publish("t"), Instant::now()), Verdict::Granted);
+    }
+
+    #[test]
+    fn who_was_not_authorized_may_do_nothing() {
+        let servers = servers();
+        let judged = Permit::new(Some(&servers)).judge(&publish("t"), Instant::now());
+        assert_eq!(refusal(judged), "E_AUTH_FIRST AUTH required before DPUB");
+    }
+
+    #[test]
+    fn what_was_granted_is_granted_until_its_time_is_over() {
+        let (servers, now) = (servers(), Instant::now());
+        let mut permit = Permit::new(Some(&servers));
+        permit.grant(b"secret", answer("t"), now);
+        let end = now + Duration::from_secs(60);
+        for moment in [now, now, end] {
+            assert_eq!(permit.judge(&publish("t"), moment), Verdict::Granted);
+        }
+        let late = end + Duration::from_nanos(1);
+        assert_eq!(permit.judge(&publish("t"), late), Verdict::Outdated(b"secret".to_vec()));
+    }
+
+    #[test]
+    fn the_topic_published_to_last_grants_no_other_and_nothing_else() {
+        let (servers, now) = (servers(), Instant::now());
+        let mut permit = Permit::new(Some(&servers));
+        permit.grant(b"secret", answer("t"), now);
+        assert_eq!(permit.judge(&publish("t"), now), Verdict::Granted);
+        let refused = refusal(permit.judge(&publish("u"), now));
+        assert_eq!(refused, "E_UNAUTHORIZED AUTH failed for DPUB on \"u\" \"\"");
+        permit.grant(b"secret", answer("u"), now);
+        assert!(matches!(permit.judge(&publish("t"), now), Verdict::Refused(_)), "it is another grant");
+        let action = Action::Subscribe {
+            topic: TopicName::parse("t").unwrap(),
+            channel: ChannelName::parse("c").unwrap(),
+        };
+        let refused = refusal(permit.judge(&Wish::of(&action).unwrap(), now));
+        assert_eq!(refused, "E_UNAUTHORIZED AUTH failed for SUB on \"t\" \"c\"");
+    }
+}

@@ -49,6 +49,7 @@ fn a_subscribed_client_may_not_authorize() {
 fn the_answer_names_the_identity_and_counts_permissions() {
     let daemon = guarded(&answer(&format!("{},{}", all_of("a"), all_of("b"))));
     let mut client = daemon.connect();
+    assert!(client.identify("").contains("\"auth_required\":true"));
     client.send(with_body("AUTH", "secret"));
     client.expect_response("{\"identity\":\"who\",\"identity_url\":\"http://who\",\"permission_count\":2}");
     client.publish("a", b"x");

@@ -118,7 +118,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
             executor.deliver(&mut self.out);
         };
         let authorizations = answer.map_err(|error| {
-            tracing::warn!(client = %client.remote_address, "[{}] AUTH failed - {error}", client.remote_address);
+            tracing::warn!(client = %client.remote_address, "PROTOCOL(V2): [{}] AUTH failed {error}", client.remote_address);
             End::Refused(ProtocolError::auth_failed())
         })?;
         let authorized = (!authorizations.is_empty()).then(|| Authorized {
