@@ -39,6 +39,9 @@ use crate::topology_file::{self, TopologyFileError};
 /// Where in the data directory the spill is.
 const SPILL_DIRECTORY: &str = "spill";
 
+/// The experiment in which messages go to consumers that are near first.
+const TOPOLOGY_AWARE: &str = "topology-aware-consumption";
+
 /// Why the daemon could not start, or could not end as it should: the text of its last log line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -243,6 +246,7 @@ fn tcp_settings(
         tls,
         tls_required: options.tls_required != TlsRequired::No,
         auth_servers,
+        topology_aware: options.enable_experiment.iter().any(|experiment| experiment == TOPOLOGY_AWARE),
         output_buffer_timeout: options.output_buffer_timeout,
         msg_timeout: options.msg_timeout,
     }

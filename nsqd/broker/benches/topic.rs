@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nsq::wire::message::MessageId;
 use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::{ConsumerKey, ConsumerSettings, Now, Publication, Topic, TopicSettings};
+use nsqd_broker::{ConsumerKey, ConsumerSettings, Locality, Now, Publication, Topic, TopicSettings};
 
 const BODY: [u8; 200] = [b'x'; 200];
 const BATCH: u64 = 100;
@@ -37,7 +37,11 @@ fn publish(topic: &mut Topic, step: u64) {
 
 fn subscribe(topic: &mut Topic, channel: &str, ready: u64) -> ConsumerKey {
     let channel = topic.create_channel(now(0), ChannelName::parse(channel).expect("a valid name"));
-    let settings = ConsumerSettings { msg_timeout: Duration::from_secs(60), sample_rate: 0 };
+    let settings = ConsumerSettings {
+        msg_timeout: Duration::from_secs(60),
+        locality: Locality::Elsewhere,
+        sample_rate: 0,
+    };
     let consumer = topic.subscribe(channel, settings).expect("there is no limit");
     topic.set_ready(consumer, ready);
     consumer

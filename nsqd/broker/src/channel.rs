@@ -20,7 +20,7 @@ use nsq::wire::message::MessageId;
 use nsq::wire::name::ChannelName;
 
 use crate::batch::{Record, set_attempts};
-use crate::consumer::{Attention, Consumer, ConsumerSettings, ConsumerStats};
+use crate::consumer::{Attention, Consumer, ConsumerSettings, ConsumerStats, Locality};
 use crate::deferred::Deferred;
 pub use crate::in_flight::AckError;
 use crate::in_flight::{InFlight, NewEntry};
@@ -77,8 +77,8 @@ pub struct ChannelStats {
     pub deferred: u64,
     /// Messages received from the topic.
     pub messages: u64,
-    /// Deliveries of messages that were in memory.
-    pub memory_deliveries: u64,
+    /// Deliveries of messages that were in memory, by the locality of who got them, the nearest first.
+    pub memory_deliveries: [u64; Locality::COUNT],
     /// Messages given back by consumers.
     pub requeued: u64,
     /// Messages whose consumer kept them too long, or went away.
@@ -101,16 +101,17 @@ pub(crate) struct Channel {
     in_flight: InFlight,
     deferred: Deferred,
     pub(crate) consumers: Slab<Consumer>,
-    /// Consumers that wait for messages, longest first. Some may have lost interest.
-    line: VecDeque<u32>,
-    /// Consumers that were woken and have not asked yet.
-    woken: u64,
+    /// Consumers that wait for messages, a line for each locality, the nearest first; in a line those that have waited
+    /// longest. Some may have lost interest.
+    lines: [VecDeque<u32>; Locality::COUNT],
+    /// Consumers that were woken and have not asked yet, by locality.
+    woken: [u64; Locality::COUNT],
     /// Whether the next message is to be a requeued one, if there is one.
     requeued_turn: bool,
     /// The ordinal from which on messages count as received here.
     start_ordinal: u64,
     deferred_received: u64,
-    memory_deliveries: u64,
+    memory_deliveries: [u64; Locality::COUNT],
     requeue_count: u64,
     timeout_count: u64,
     latency: Option<LatencyWindow>,
@@ -148,12 +149,12 @@ impl Channel {
             in_flight: InFlight::default(),
             deferred: Deferred::default(),
             consumers: Slab::new(),
-            line: VecDeque::new(),
-            woken: 0,
+            lines: Default::default(),
+            woken: [0; Locality::COUNT],
             requeued_turn: true,
             start_ordinal,
             deferred_received: 0,
-            memory_deliveries: 0,
+            memory_deliveries: [0; Locality::COUNT],
             requeue_count: 0,
             timeout_count: 0,
             latency,
@@ -173,7 +174,7 @@ impl Channel {
 
     /// Whether any consumer may be waiting.
     pub(crate) fn has_line(&self) -> bool {
-        !self.line.is_empty()
+        self.lines.iter().any(|line| !line.is_empty())
     }
 
     pub(crate) fn in_flight_len(&self) -> u64 {
@@ -228,10 +229,10 @@ impl Channel {
     pub(crate) fn remove_consumer(&mut self, consumer: u32, requeue: bool) {
         let mut gone = self.consumers.remove(consumer as usize);
         if gone.in_line {
-            self.line.retain(|number| *number != consumer);
+            self.lines[gone.locality()].retain(|number| *number != consumer);
         }
         if gone.attention == Attention::Woken {
-            self.woken -= 1;
+            self.woken[gone.locality()] -= 1;
         }
         while let Some(key) = gone.owned.first() {
             if requeue {
@@ -248,26 +249,26 @@ impl Channel {
         self.consumers[consumer as usize].stats.ready_count = count;
     }
 
-    /// Lets consumers that wait know that `ready` messages are there.
+    /// Lets consumers that wait know that `ready` messages are there, the nearest first.
     pub(crate) fn wake(&mut self, ready: u64, mut wake: impl FnMut(u32, u64)) {
         if self.paused {
             return;
         }
-        let mut woken = self.woken;
+        let mut woken: u64 = self.woken.iter().sum();
         while woken < ready {
-            let Some(number) = self.line.pop_front() else { break };
+            let Some(number) = self.lines.iter_mut().find_map(VecDeque::pop_front) else { break };
             let consumer = &mut self.consumers[number as usize];
             consumer.in_line = false;
             if consumer.attention == Attention::Waiting {
                 consumer.attention = Attention::Away;
                 if consumer.credit() > 0 {
                     consumer.attention = Attention::Woken;
+                    self.woken[consumer.locality()] += 1;
                     woken += 1;
                     wake(number, consumer.serial);
                 }
             }
         }
-        self.woken = woken;
     }
 
     /// How much credit there is among those that wait for messages.
@@ -289,7 +290,7 @@ impl Channel {
         consumer.attention = Attention::Waiting;
         if !consumer.in_line {
             consumer.in_line = true;
-            self.line.push_back(number);
+            self.lines[consumer.locality()].push_back(number);
         }
     }
 
@@ -299,7 +300,7 @@ impl Channel {
     pub(crate) fn attend(&mut self, consumer: u32) -> u64 {
         let asking = &mut self.consumers[consumer as usize];
         if asking.attention == Attention::Woken {
-            self.woken -= 1;
+            self.woken[asking.locality()] -= 1;
         }
         asking.attention = Attention::Away;
         asking.credit()
@@ -316,10 +317,16 @@ impl Channel {
         bytes_max: usize,
         sink: &mut dyn FnMut(Delivery<'_>),
     ) -> bool {
-        let credit = self.consumers[consumer as usize].credit();
+        let (credit, locality) = {
+            let consumer = &self.consumers[consumer as usize];
+            (consumer.credit(), consumer.locality())
+        };
         let ready = if self.paused { 0 } else { self.depth(log, released) };
-        // Others that were woken for these messages are about to ask: they get their share.
-        let share = ready.div_ceil(self.woken + 1);
+        // Others that were woken for these messages are about to ask: they get their share, and one that is nearer
+        // its message.
+        let (nearer, others) = self.woken.split_at(locality);
+        let (nearer, others): (u64, u64) = (nearer.iter().sum(), others.iter().sum());
+        let share = ready.saturating_sub(nearer).div_ceil(others + 1);
         let left = credit.min(share);
         let mut round = Round { now, released, consumer, left, bytes_left: bytes_max, scanned: 0, sink };
         while round.left > 0 && round.bytes_left > 0 && round.scanned < DELIVER_SCAN_MAX {
@@ -333,7 +340,7 @@ impl Channel {
             self.requeued_turn = !self.requeued_turn;
         }
         // Those that were woken have their share to come: this one waits for what they leave.
-        let again = round.scanned > 0 && self.woken == 0;
+        let again = round.scanned > 0 && nearer + others == 0;
         if !again {
             self.wait(consumer);
         }
@@ -412,8 +419,8 @@ impl Channel {
     /// Gives one message to the round's consumer. Returns whether the consumer took it: one that samples does not
     /// want every message.
     fn hand_over(&mut self, record: Record<'_>, held: Held, from_disk: bool, round: &mut Round<'_>) -> bool {
-        self.memory_deliveries += u64::from(!from_disk);
         let consumer = &mut self.consumers[round.consumer as usize];
+        self.memory_deliveries[consumer.locality()] += u64::from(!from_disk);
         if !consumer.wants_next() {
             return false;
         }

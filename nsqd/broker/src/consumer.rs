@@ -9,8 +9,27 @@ use crate::chain::Chain;
 pub struct ConsumerSettings {
     /// How long it may keep a message before another gets it.
     pub msg_timeout: Duration,
+    /// How near it is: of those that wait, the nearest are woken first.
+    pub locality: Locality,
     /// How many per cent of the messages it wants, 1 to 99; the others are dropped for it. 0: all.
     pub sample_rate: u8,
+}
+
+/// How near a consumer is to the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Locality {
+    /// In the same zone.
+    Zone,
+    /// In the same region.
+    Region,
+    /// Somewhere else, or nobody looks.
+    #[default]
+    Elsewhere,
+}
+
+impl Locality {
+    /// How many there are. As a number each is below that, the nearer the smaller.
+    pub(crate) const COUNT: usize = 3;
 }
 
 /// A consumer's counters, since it subscribed.
@@ -66,6 +85,11 @@ impl Consumer {
         }
     }
 
+    /// How near it is, as a number.
+    pub(crate) fn locality(&self) -> usize {
+        self.settings.locality as usize
+    }
+
     /// How many messages more it may have.
     pub(crate) fn credit(&self) -> u64 {
         self.stats.ready_count.saturating_sub(self.stats.in_flight)
@@ -94,7 +118,11 @@ mod tests {
     #[test]
     fn a_sample_is_as_large_as_was_asked_for() {
         for rate in [0, 1, 50, 99] {
-            let settings = ConsumerSettings { msg_timeout: Duration::from_secs(60), sample_rate: rate };
+            let settings = ConsumerSettings {
+                msg_timeout: Duration::from_secs(60),
+                locality: Locality::Elsewhere,
+                sample_rate: rate,
+            };
             let mut consumer = Consumer::new(7, settings);
             let wanted = (0..100_000).filter(|_| consumer.wants_next()).count();
             let expected = if rate == 0 { 100_000 } else { usize::from(rate) * 1000 };

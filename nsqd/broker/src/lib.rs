@@ -29,7 +29,7 @@ mod topic;
 
 pub use batch::{BATCH_BYTES_MAX, Publication};
 pub use channel::{AckError, ChannelStats, Delivery};
-pub use consumer::{ConsumerSettings, ConsumerStats};
+pub use consumer::{ConsumerSettings, ConsumerStats, Locality};
 pub use time::Now;
 pub use topic::{
     ChannelKey, ConsumerKey, PublishError, SubscribeError, Topic, TopicSettings, TopicStats, Unsubscribed,

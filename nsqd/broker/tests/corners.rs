@@ -8,7 +8,9 @@ use std::time::Duration;
 use nsq::wire::message::MESSAGE_FRAME_HEADER_BYTES;
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::storage::{BatchSummary, Event, Position, Request, StoredBatch, TopicImage};
-use nsqd_broker::{ConsumerKey, ConsumerSettings, Now, Publication, PublishError, Topic, TopicSettings};
+use nsqd_broker::{
+    ConsumerKey, ConsumerSettings, Locality, Now, Publication, PublishError, Topic, TopicSettings,
+};
 
 const NOW: Now = Now { monotonic_ns: 1_000_000_000, unix_ns: 1_800_000_000_000_000_000 };
 
@@ -34,8 +36,12 @@ fn publish(topic: &mut Topic, count: usize, body: &[u8], delay: Duration) -> Res
 }
 
 fn subscribe(topic: &mut Topic, channel: &str, ready: u64) -> ConsumerKey {
+    subscribe_from(topic, Locality::Elsewhere, channel, ready)
+}
+
+fn subscribe_from(topic: &mut Topic, locality: Locality, channel: &str, ready: u64) -> ConsumerKey {
     let channel = topic.create_channel(NOW, ChannelName::parse(channel).unwrap());
-    let settings = ConsumerSettings { msg_timeout: Duration::from_secs(60), sample_rate: 0 };
+    let settings = ConsumerSettings { msg_timeout: Duration::from_secs(60), locality, sample_rate: 0 };
     let consumer = topic.subscribe(channel, settings).unwrap();
     topic.set_ready(consumer, ready);
     consumer
@@ -262,5 +268,73 @@ fn several_channels_that_are_made_at_once_share_what_waited() {
     for channel in ["a", "b"] {
         let consumer = subscribe(&mut topic, channel, 10);
         assert_eq!(take(&mut topic, consumer).len(), 2, "{channel}");
+    }
+}
+
+/// A consumer elsewhere, one in the region and one in the zone, which came in this order and wait.
+fn near_and_far(topic: &mut Topic, ready: u64) -> [ConsumerKey; 3] {
+    let from = [Locality::Elsewhere, Locality::Region, Locality::Zone];
+    let consumers = from.map(|locality| subscribe_from(topic, locality, "c", ready));
+    for consumer in consumers {
+        assert!(take(topic, consumer).is_empty());
+    }
+    consumers
+}
+
+#[test]
+fn of_those_who_wait_the_nearest_is_woken() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let [far, region, zone] = near_and_far(&mut topic, 1);
+    for nearest in [zone, region, far] {
+        publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+        assert_eq!(woken(&mut topic), [nearest]);
+        assert_eq!(take(&mut topic, nearest), [b"m"]);
+    }
+    assert_eq!(topic.stats(NOW).channels[0].memory_deliveries, [1, 1, 1]);
+}
+
+#[test]
+fn many_messages_wake_many_and_not_only_the_nearest() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let [far, region, zone] = near_and_far(&mut topic, 100);
+    publish(&mut topic, 90, b"m", Duration::ZERO).unwrap();
+    assert_eq!(woken(&mut topic), [zone, region, far]);
+    for consumer in [zone, region, far] {
+        assert_eq!(take(&mut topic, consumer).len(), 30);
+    }
+}
+
+#[test]
+fn who_asks_unasked_leaves_a_message_to_the_nearer_who_was_woken_for_it() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let [far, _, zone] = near_and_far(&mut topic, 1);
+    publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+    assert_eq!(woken(&mut topic), [zone]);
+    assert!(take(&mut topic, far).is_empty());
+    assert_eq!(take(&mut topic, zone), [b"m"]);
+}
+
+#[test]
+fn a_message_waits_for_nobody_near_who_cannot_take_it() {
+    let leave: [fn(&mut Topic, ConsumerKey); 3] = [
+        |topic, zone| {
+            topic.unsubscribe(NOW, zone);
+        },
+        |topic, zone| {
+            topic.set_ready(zone, 0);
+            assert!(take(topic, zone).is_empty());
+        },
+        |topic, zone| assert!(!topic.deliver(NOW, zone, 0, |_| panic!("there is no room"))),
+    ];
+    for leave in leave {
+        let mut topic = Topic::new(settings("topic", 100));
+        let [far, region, zone] = near_and_far(&mut topic, 1);
+        topic.unsubscribe(NOW, region);
+        publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+        assert_eq!(woken(&mut topic), [zone]);
+        assert!(take(&mut topic, far).is_empty());
+        leave(&mut topic, zone);
+        assert_eq!(woken(&mut topic), [far]);
+        assert_eq!(take(&mut topic, far), [b"m"]);
     }
 }

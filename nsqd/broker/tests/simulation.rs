@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use nsq::wire::name::TopicName;
-use nsqd_broker::{ConsumerSettings, TopicSettings};
+use nsqd_broker::{ConsumerSettings, Locality, TopicSettings};
 use world::{DiskMood, MS, Sessions, World};
 
 /// How many seeds are run unless the environment says otherwise.
@@ -222,7 +222,9 @@ impl Simulation {
         let may_drop = self.world.is_ephemeral() || name.ends_with("#ephemeral");
         let sample_rate = if may_drop && one_in(&mut self.rng, 4) { 30 } else { 0 };
         let msg_timeout = Duration::from_millis(pick(&mut self.rng, &[1, 1_000, 60_000]));
-        let consumer = self.world.subscribe_with(name, ConsumerSettings { msg_timeout, sample_rate });
+        let locality = pick(&mut self.rng, &[Locality::Elsewhere, Locality::Zone, Locality::Region]);
+        let settings = ConsumerSettings { msg_timeout, locality, sample_rate };
+        let consumer = self.world.subscribe_with(name, settings);
         let ready = self.some_ready_count();
         self.world.set_ready(consumer, ready);
     }

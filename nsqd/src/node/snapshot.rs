@@ -96,6 +96,7 @@ impl Node {
                 client_snapshot(client, stats)
             })
             .collect();
+        let [zone_local_msg_count, region_local_msg_count, global_msg_count] = stats.memory_deliveries;
         ChannelSnapshot {
             name: stats.name,
             depth: stats.depth,
@@ -103,9 +104,9 @@ impl Node {
             in_flight_count: stats.in_flight,
             deferred_count: stats.deferred,
             message_count: stats.messages,
-            zone_local_msg_count: 0,
-            region_local_msg_count: 0,
-            global_msg_count: stats.memory_deliveries,
+            zone_local_msg_count,
+            region_local_msg_count,
+            global_msg_count,
             requeue_count: stats.requeued,
             timeout_count: stats.timed_out,
             client_count: stats.consumers.len() as u64,

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use nsqd_broker::ConsumerSettings;
 use nsqd_broker::storage::StoredBatch;
+use nsqd_broker::{ConsumerSettings, Locality};
 
 use super::*;
 use crate::store::memory::MemoryLog;
@@ -132,7 +132,11 @@ async fn deadlines_do_not_wait_for_the_metadata_to_be_written() {
     let directory = tempfile::tempdir().unwrap();
     let node = Node::in_memory(directory.path());
     let client = node.add_client("127.0.0.1:1".to_owned(), "127.0.0.1");
-    let settings = ConsumerSettings { msg_timeout: Duration::from_secs(60), sample_rate: 0 };
+    let settings = ConsumerSettings {
+        msg_timeout: Duration::from_secs(60),
+        locality: Locality::Elsewhere,
+        sample_rate: 0,
+    };
     let channel = ChannelName::parse("c").unwrap();
     let subscription = node.subscribe(&client, name("t"), channel, settings).unwrap();
     let take = || {

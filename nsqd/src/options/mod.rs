@@ -192,11 +192,12 @@ options! {
         }
         "Topology" {
             /// The region this daemon is in.
-            pub topology_region: String = flag("topology-region").not_yet("topology-aware delivery"),
+            pub topology_region: String = flag("topology-region"),
             /// The zone of the region this daemon is in.
-            pub topology_zone: String = flag("topology-zone").not_yet("topology-aware delivery"),
-            /// An experiment to take part in: `topology-aware-consumption`. Repeat it for each.
-            pub enable_experiment: Vec<String> = flag("enable-experiment").not_yet("topology-aware delivery"),
+            pub topology_zone: String = flag("topology-zone"),
+            /// An experiment to take part in: with `topology-aware-consumption`, of the consumers that wait those of this
+            /// zone get messages first, then those of this region. Repeat it for each.
+            pub enable_experiment: Vec<String> = flag("enable-experiment"),
         }
     }
 }

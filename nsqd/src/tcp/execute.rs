@@ -8,7 +8,7 @@ use std::time::Duration;
 use nsq::wire::error::ProtocolError;
 use nsq::wire::frame;
 use nsq::wire::name::TopicName;
-use nsqd_broker::{ConsumerSettings, Publication};
+use nsqd_broker::{ConsumerSettings, Locality, Publication};
 
 use super::Context;
 use super::outbox::Outbox;
@@ -87,6 +87,7 @@ impl<'c> Executor<'c> {
                 self.flush(out).await?;
                 let settings = ConsumerSettings {
                     msg_timeout: protocol.sending().msg_timeout,
+                    locality: self.locality(protocol),
                     sample_rate: protocol.sending().sample_rate,
                 };
                 let subscribed = self.context.node.subscribe(&self.client, topic, channel, settings);
@@ -228,6 +229,16 @@ impl<'c> Executor<'c> {
         // The buffer is used again for the next answers.
         self.answers = answers;
         self.answers.clear();
+    }
+
+    /// How near the client is, by what it said first. As in v1.3.0, no zone equals no zone.
+    fn locality(&self, protocol: &Protocol<'_>) -> Locality {
+        let here = &self.context.terms.offer;
+        match protocol.introduction().filter(|_| self.context.topology_aware) {
+            Some(client) if client.topology_zone == here.topology_zone => Locality::Zone,
+            Some(client) if client.topology_region == here.topology_region => Locality::Region,
+            _ => Locality::Elsewhere,
+        }
     }
 
     fn introduce(&self, protocol: &Protocol<'_>) {

@@ -36,6 +36,7 @@ pub struct Context {
     terms: Terms,
     tls: Option<watch::Receiver<TlsServer>>,
     auth_servers: Option<AuthServers>,
+    topology_aware: bool,
     output_buffer_timeout: Duration,
     msg_timeout: Duration,
 }
@@ -55,6 +56,8 @@ pub struct TcpSettings {
     pub tls_required: bool,
     /// Who says what a client may do; `None`: everybody may do everything.
     pub auth_servers: Option<AuthServers>,
+    /// Whether messages go to consumers of the same zone or region first.
+    pub topology_aware: bool,
     /// How long a message may wait to be sent, unless the client says otherwise.
     pub output_buffer_timeout: Duration,
     /// How long a client may keep a message, unless it says otherwise.
@@ -74,6 +77,7 @@ impl Context {
             },
             tls: settings.tls,
             auth_servers: settings.auth_servers,
+            topology_aware: settings.topology_aware,
             output_buffer_timeout: settings.output_buffer_timeout,
             msg_timeout: settings.msg_timeout,
         }

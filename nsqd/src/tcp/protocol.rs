@@ -115,6 +115,11 @@ impl<'t> Protocol<'t> {
         self.sending.as_ref().unwrap_or(&self.settings)
     }
 
+    /// What the client said of itself first; `None` if it did not.
+    pub(super) fn introduction(&self) -> Option<&Settings> {
+        self.sending.as_ref()
+    }
+
     /// Carries the connection over the command, and says what is to be done. An error ends the connection.
     pub(super) fn apply<'a>(&mut self, command: Command<'a>) -> Result<Action<'a>, ProtocolError> {
         let one =

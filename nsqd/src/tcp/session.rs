@@ -526,6 +526,7 @@ mod tests {
             tls: None,
             tls_required: false,
             auth_servers: None,
+            topology_aware: false,
             output_buffer_timeout: Duration::from_millis(250),
             msg_timeout: Duration::from_secs(60),
         }

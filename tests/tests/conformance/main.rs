@@ -30,6 +30,5 @@ mod start_failures;
 mod sub;
 mod timeouts;
 mod tls;
-#[cfg(feature = "planned")]
 mod topology;
 mod upgrades;

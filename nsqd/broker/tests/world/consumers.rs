@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use nsq::wire::message::{MESSAGE_FRAME_HEADER_BYTES, MessageId};
-use nsqd_broker::{AckError, ConsumerKey, ConsumerSettings};
+use nsqd_broker::{AckError, ConsumerKey, ConsumerSettings, Locality};
 
 use super::channel::{Finished, InFlight};
 use super::{MS, Number, World, channel_name};
 
 pub(crate) const MSG_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How near consumers are: whoever gets a message, the rules are the same.
+const LOCALITIES: [Locality; 3] = [Locality::Elsewhere, Locality::Zone, Locality::Region];
 
 #[derive(Debug)]
 pub(crate) struct ModelConsumer {
@@ -24,7 +27,8 @@ pub(crate) struct ModelConsumer {
 
 impl World {
     pub(crate) fn subscribe(&mut self, name: &str, ready: u64) -> usize {
-        let settings = ConsumerSettings { msg_timeout: MSG_TIMEOUT, sample_rate: 0 };
+        let locality = LOCALITIES[self.next_consumer % LOCALITIES.len()];
+        let settings = ConsumerSettings { msg_timeout: MSG_TIMEOUT, locality, sample_rate: 0 };
         let consumer = self.subscribe_with(name, settings);
         self.set_ready(consumer, ready);
         consumer
