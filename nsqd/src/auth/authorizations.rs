@@ -236,6 +236,10 @@ impl Object for RuleText {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn answer(rules: &str) -> String {
@@ -333,6 +337,22 @@ mod tests {
     fn a_pattern_that_would_take_others_for_ever_takes_no_time() {
         let authorizations = parse(&[rule("^(a+)+$", r#"".*""#, r#""publish""#)]);
         assert!(!allows(&authorizations, Permission::Publish, &("a".repeat(63) + "b"), ""));
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Authorizations::parse(&body);
+        }
+
+        #[test]
+        fn no_pattern_makes_it_panic(pattern in r"[\[\]{}\\()^$*+?|&~:,0-9a-zQEé.-]{0,40}") {
+            let rule = to_go_json(&BTreeMap::from([("topic", &pattern)]));
+            let body = answer(&String::from_utf8(rule).unwrap());
+            if let Ok(authorizations) = Authorizations::parse(body.as_bytes()) {
+                assert!(!allows(&authorizations, Permission::Publish, "topic", ""), "it permits nothing");
+            }
+        }
     }
 
     #[test]

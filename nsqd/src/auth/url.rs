@@ -101,6 +101,8 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), UrlError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shown(url: Result<Url, UrlError>) -> String {
@@ -145,6 +147,17 @@ mod tests {
             ("mailto:x", "the URL has no scheme"),
         ] {
             assert_eq!(shown(here.join(location)), expected, "{location}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r"(http|https)?(:?//)?[\[\]:/?#@a-z0-9é.]{0,20}") {
+            let here = Url::parse("http://host:1/a/b?c").unwrap();
+            for url in [Url::parse(&text), here.join(&text)].into_iter().flatten() {
+                assert!(url.target.starts_with('/') && !url.host.is_empty());
+                assert_eq!(Url::parse(&format!("http://{}", url.authority())).map(|url| url.port), Ok(url.port));
+            }
         }
     }
 
