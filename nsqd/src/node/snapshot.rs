@@ -154,6 +154,5 @@ fn client_snapshot(client: &Client, stats: ConsumerStats) -> ClientSnapshot {
         snappy: facts.compression == Some(Compression::Snappy),
         deflate: matches!(facts.compression, Some(Compression::Deflate { .. })),
         tls: facts.tls.map(|tls| TlsSnapshot { cipher_suite: tls.cipher_suite, version: tls.version }),
-        ..ClientSnapshot::default()
     }
 }

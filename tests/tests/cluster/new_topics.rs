@@ -207,6 +207,7 @@ fn a_stop_in_between_makes_no_channel_miss_anything() {
 }
 
 /// A lookup service that takes its time for each answer, and knows nothing.
+#[expect(clippy::disallowed_methods, reason = "its slowness is what is tested")]
 fn slow_service() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
