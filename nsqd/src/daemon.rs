@@ -107,9 +107,6 @@ pub async fn serve(
     let data_dir = options.data_dir();
     info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
     info!("ID: {}", options.node_id);
-    for warning in options.not_yet() {
-        warn!("{warning}");
-    }
     if options.sync_topics && options.nsqlookupd_tcp_addresses.is_empty() {
         warn!("--sync-topics has nobody to ask: --lookupd-tcp-address names no nsqlookupd");
     }

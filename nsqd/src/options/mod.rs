@@ -19,7 +19,7 @@ use md5::{Digest, Md5};
 use nsq::daemon::{
     host::host_name,
     logging::{Level, LogFormat, LogSettings},
-    options::{ConfigValue, Effect, Entry, Kind, Program, Stop, VERBOSE, VERSION, Value, flag, options},
+    options::{ConfigValue, Entry, Kind, Program, Stop, VERBOSE, VERSION, flag, options},
 };
 use nsq::transport::tls::{ClientCertificates, TlsFiles};
 
@@ -239,20 +239,6 @@ impl Options {
         Ok((options, claimed))
     }
 
-    /// One warning for each option that was given and whose feature is not built, to be logged at the start.
-    ///
-    /// Switching something off that does not exist needs none.
-    #[must_use]
-    pub fn not_yet(&self) -> Vec<String> {
-        let warning = |entry: &Entry| {
-            let Effect::NotYet(feature) = entry.effect else { return None };
-            let value = self.value(entry.flag)?;
-            let is_idle = value == entry.default_value() || is_off(&value);
-            (!is_idle).then(|| format!("--{} is accepted but {feature} is not built yet", entry.flag))
-        };
-        PROGRAM.entries().filter_map(warning).collect()
-    }
-
     /// What `GET /config/<key>` answers; `None` if there is no such key.
     #[must_use]
     pub fn config_value(&self, key: &str) -> Option<ConfigValue> {
@@ -331,16 +317,6 @@ fn tls_files(
 /// An empty path names nothing; `.` names the current directory.
 fn directory(data_path: &Path) -> PathBuf {
     if data_path.as_os_str().is_empty() { PathBuf::from(".") } else { data_path.to_owned() }
-}
-
-/// Whether the value says that there is to be nothing.
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Bool(on) => !on,
-        Value::Text(text) => text.is_empty(),
-        Value::List(items) => items.is_empty(),
-        _ => false,
-    }
 }
 
 /// Names each `%s` by the host and its HTTP port, as statsd can take them, and ends with a point.

@@ -406,22 +406,6 @@ fn whole_numbers_for_booleans_mean_what_they_say() {
 }
 
 #[test]
-fn each_option_of_a_missing_feature_warns_once() {
-    let options = read(&[
-        "--lookupd-tcp-address=a:1",
-        "--http-client-request-timeout=1s",
-        "--topology-region=r",
-        "--deflate=false",
-        "--max-deflate-level=9",
-        "--queue-scan-worker-pool-max=1",
-    ])
-    .unwrap();
-    let expected = ["--topology-region is accepted but topology-aware delivery is not built yet"];
-    assert_eq!(options.not_yet(), expected);
-    assert!(Options::default().not_yet().is_empty());
-}
-
-#[test]
 fn ports_and_prefix_are_put_in_once_the_listeners_are_bound() {
     let mut options = Options { broadcast_address: "a.b:c".into(), ..Options::default() };
     options.bound(Some(4150), Some(4151));
@@ -502,5 +486,5 @@ environment variable is looked at.
 - The file is flat TOML. Unknown keys and all tables are ignored. Durations are text (`\"1h30m\"`) or whole
   milliseconds; lists are arrays or comma-separated text; numbers and booleans may be text.
 - Durations: `ns`, `us`, `ms`, `s`, `m`, `h`, as in `1m30s`.
-- An option marked with * does nothing here, or nothing yet: its text says whether it is accepted.
+- An option marked with * is accepted and does nothing here.
 ";

@@ -25,10 +25,6 @@ pub enum Effect {
     Full,
     /// It is accepted for the sake of existing command lines, and nothing here depends on it.
     None,
-    /// It is accepted, and the named feature is not built yet.
-    NotYet(&'static str),
-    /// The named feature is not built yet, and running without it would be unsafe: the program refuses it.
-    Refused(&'static str),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,20 +94,6 @@ impl Entry {
         self
     }
 
-    /// Says that the option is accepted and what it belongs to is not built yet.
-    #[must_use]
-    pub const fn not_yet(mut self, feature: &'static str) -> Self {
-        self.effect = Effect::NotYet(feature);
-        self
-    }
-
-    /// Says that what the option demands is not built yet and that the program refuses to run without.
-    #[must_use]
-    pub const fn refused(mut self, feature: &'static str) -> Self {
-        self.effect = Effect::Refused(feature);
-        self
-    }
-
     /// Gives kind and help; `options!` does that from the field's type and comment.
     #[must_use]
     pub const fn described(mut self, kind: Kind, help: &'static str) -> Self {
@@ -168,8 +150,6 @@ impl Entry {
         match self.effect {
             Effect::Full => help.to_owned(),
             Effect::None => format!("{help} Accepted; has no effect here."),
-            Effect::NotYet(feature) => format!("{help} Accepted; {feature} is not built yet."),
-            Effect::Refused(feature) => format!("{help} Refused, since {feature} is not built yet."),
         }
     }
 }

@@ -32,7 +32,7 @@ fn write_row(text: &mut String, entry: &Entry) {
     };
     let mark = match entry.effect {
         Effect::Full => "",
-        Effect::None | Effect::NotYet(_) | Effect::Refused(_) => "*",
+        Effect::None => "*",
     };
     let help = entry.explanation().replace('|', "\\|");
     // Writing to a `String` cannot fail.
