@@ -14,7 +14,7 @@ skipped=()
 # What of this the daemon has: tls snappy deflate auth. Where the tests with client libraries want something else, they
 # are switched off, and say so. Against NSQ v1.3.0: NSQ_CLIENT_FEATURES="tls snappy deflate auth".
 client_features="tls snappy deflate auth"
-client_languages=(go python node)
+client_languages=(go python node rust)
 
 main() {
     cargo --version >/dev/null || fail "cargo is missing; install a Rust toolchain, for instance with rustup"
@@ -114,20 +114,45 @@ step_clients_node() {
     bash tests/clients/node/own_suite.sh
 }
 
+step_clients_rust() {
+    prepare_clients || return 0
+    need_isolation || return 0
+    local without=()
+    has_feature tls || without+=(--skip cross_tls --skip certificate --skip compression)
+    has_feature snappy || without+=(--skip snappy --skip compression)
+    has_feature deflate || without+=(--skip deflate --skip compression)
+    has_feature auth || without+=(--skip secret)
+    (
+        # The library wants older versions of what the workspace has, and gets a lock file and a target of its own.
+        CARGO_TARGET_DIR=$(realpath "$target")/clients-rust
+        export CARGO_TARGET_DIR
+        cd tests/clients/rust
+        if cargo fmt --version >/dev/null 2>&1; then
+            cargo fmt --check
+        fi
+        cargo test --locked --test tokio_nsq -- ${without[@]+"${without[@]}"}
+        bash own_suite.sh
+    )
+}
+
 # Says what is switched off, and exports what the tests with client libraries take from the environment.
 prepare_clients() {
-    local feature features=${NSQ_CLIENT_FEATURES-$client_features}
+    local feature
+    export NSQ_CLIENT_FEATURES=${NSQ_CLIENT_FEATURES-$client_features}
     need openssl "openssl version" "apt-get install --yes openssl" || return 1
     for feature in tls snappy deflate auth; do
-        [[ " $features " == *" $feature "* ]] || echo "switched off: the tests with $feature"
+        has_feature "$feature" || echo "switched off: the tests with $feature"
     done
     find_daemons
     bash tests/clients/certificates.sh "$target/client-certificates"
     NSQD=$(realpath "$NSQD")
     NSQLOOKUPD=$(realpath "$NSQLOOKUPD")
     NSQ_CERTIFICATES=$(realpath "$target/client-certificates")
-    NSQ_CLIENT_FEATURES=$features
-    export NSQD NSQLOOKUPD NSQ_CERTIFICATES NSQ_CLIENT_FEATURES
+    export NSQD NSQLOOKUPD NSQ_CERTIFICATES
+}
+
+has_feature() {
+    [[ " $NSQ_CLIENT_FEATURES " == *" $1 "* ]]
 }
 
 # The libraries' own tests want the default ports, and get them in a network of their own.

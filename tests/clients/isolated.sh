@@ -5,7 +5,8 @@
 # Without root this needs a system that lets its users make namespaces.
 set -euo pipefail
 
-names="127.0.0.1 localhost nsq nsqwithauth nsqauth nsqlookupd"
+names="127.0.0.1 localhost nsq nsqauth nsqlookupd
+127.0.0.2 nsqwithauth"
 
 if [ "${1:-}" = --inside ]; then
     shift
