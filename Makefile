@@ -14,7 +14,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build nsqd and nsqlookupd and start both in one process, with the data in ./data
-	@cargo build --locked --release --package nsq-cli
+	@cargo build --locked --release --package nsq-cli --package nsqd --package nsqlookupd
 	@exec $(TARGET)/release/nsq up --data-path=data $(ARGS)
 
 test: ## run every check and test
