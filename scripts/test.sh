@@ -14,7 +14,7 @@ skipped=()
 # What of this the daemon has: tls snappy deflate auth. Where the tests with client libraries want something else, they
 # are switched off, and say so. Against NSQ v1.3.0: NSQ_CLIENT_FEATURES="tls snappy deflate auth".
 client_features="tls snappy deflate auth"
-client_languages=(go python node rust)
+client_languages=(go python node rust java)
 
 main() {
     cargo --version >/dev/null || fail "cargo is missing; install a Rust toolchain, for instance with rustup"
@@ -133,6 +133,19 @@ step_clients_rust() {
         cargo test --locked --test tokio_nsq -- ${without[@]+"${without[@]}"}
         bash own_suite.sh
     )
+}
+
+step_clients_java() {
+    # The compiler, which a runtime alone has not.
+    need "Java 17" "javac --release 17 -version" "apt-get install --yes openjdk-17-jdk-headless" || return 0
+    need Maven "mvn --version" "apt-get install --yes maven" || return 0
+    prepare_clients || return 0
+    local maven=(mvn --batch-mode --no-transfer-progress --file tests/clients/java/pom.xml)
+    maven+=("-Dbuilt=$(realpath "$target")/clients-java")
+    if ! "${maven[@]}" --quiet test-compile; then
+        skip "the Java packages are missing, or do not compile" "${maven[*]} test-compile" || return 0
+    fi
+    "${maven[@]}" surefire:test
 }
 
 # Says what is switched off, and exports what the tests with client libraries take from the environment.
