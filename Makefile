@@ -56,4 +56,4 @@ doc: ## build the documentation of the code and say where it is
 
 clean: ## remove what was built and installed; ./data stays
 	@cargo clean
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) tests/clients/node/node_modules
