@@ -4,12 +4,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use nsq_tests::daemon::new_directory;
 use nsq_tests::process::{Process, Signal};
+use nsq_tests::raw::be;
 use nsq_tests::stats::eventually;
-use nsq_tests::{Daemon, Lookupd, cluster, differences};
+use nsq_tests::{Daemon, Lookupd, PATIENCE, cluster, differences};
 
 /// An nsqd that has registered with these.
 fn registered(lookupds: &[&Lookupd], flags: &[&str]) -> Daemon {
@@ -206,23 +208,29 @@ fn a_stop_in_between_makes_no_channel_miss_anything() {
     daemon.wait_for_channel("t", "elsewhere", "depth", 1);
 }
 
-/// A lookup service that takes its time for each answer, and knows nothing.
+/// A lookup service that takes its time for each answer, and knows nothing. It says when it is told the first thing.
 #[expect(clippy::disallowed_methods, reason = "its slowness is what is tested")]
-fn slow_service() -> SocketAddr {
+fn slow_service() -> (SocketAddr, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
+    let (say_told, told) = mpsc::channel();
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().expect("a daemon connects");
-        let mut commands = BufReader::new(stream.try_clone().expect("the socket is open")).lines();
-        // IDENTIFY, then its body, which has no end of its own: what comes with it counts as one answer.
+        let say = |data: &[u8]| (&stream).write_all(&[&be(data.len()), data].concat());
+        let mut commands = BufReader::new(&stream).split(b'\n');
+        // IDENTIFY, whose body has no end of its own and stands before the next command.
+        let introduced = commands.next().is_some_and(|line| line.is_ok());
+        assert!(introduced && say(br#"{"broadcast_address":""}"#).is_ok(), "the daemon introduces itself");
         while commands.next().is_some_and(|line| line.is_ok()) {
+            // The test may be over.
+            let _ = say_told.send(());
             std::thread::sleep(Duration::from_millis(300));
-            if (&stream).write_all(b"\0\0\0\x02OK").is_err() {
+            if say(b"OK").is_err() {
                 return;
             }
         }
     });
-    address
+    (address, told)
 }
 
 #[test]
@@ -230,10 +238,14 @@ fn a_slow_lookup_service_does_not_keep_the_daemon_from_stopping() {
     if differences::is_original() {
         return;
     }
-    let daemon = Daemon::with(&[&format!("--lookupd-tcp-address={}", slow_service())]);
+    let daemon = Daemon::start();
     for number in 0..100 {
         daemon.publish(&format!("t{number}"), "kept");
     }
+    let (address, told) = slow_service();
+    let daemon = daemon.stop().start_with(&[&format!("--lookupd-tcp-address={address}")]);
+    // From now on it waits for the answers to all of them.
+    told.recv_timeout(PATIENCE).expect("the service is told of topics");
     // With an answer for each it would take a minute.
     let daemon = daemon.restart();
     assert_eq!(daemon.topic_stats("t99")["depth"], 1);
