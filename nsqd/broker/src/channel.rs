@@ -585,7 +585,13 @@ impl Channel {
                 .map(|(due, held)| Unfinished { due_unix_ns: Some(now.unix_ns_of(due)), ..ready(held) }),
         );
         unfinished.sort_by_key(|message| message.position);
-        ChannelImage { name: self.name, paused: self.paused, cursor: log.position(self.cursor), unfinished }
+        ChannelImage {
+            name: self.name,
+            paused: self.paused,
+            cursor: log.position(self.cursor),
+            finished: Vec::new(),
+            unfinished,
+        }
     }
 
     /// Takes up a message that was not finished before a restart; the log holds it already.

@@ -3,8 +3,32 @@
 //! The broker never waits for a disk. A topic puts [`Request`]s out (`poll_store`), somebody carries them
 //! out in the order in which they came, and the outcome comes back as [`Event`]s (`handle_store`).
 
+mod progress;
+
+use std::ops::Range;
+
 use bytes::Bytes;
 use nsq::wire::name::{ChannelName, TopicName};
+
+pub use progress::{ChannelProgress, Progress, contains, ranges};
+
+/// What the acknowledgement of a publish promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// The message is in memory, or on its way to the disk where memory is full. It outlives an orderly stop.
+    Memory,
+    /// The message was handed to the operating system: it outlives the process, however that ends.
+    Os,
+    /// The message is on the disk: it outlives a loss of power.
+    Disk,
+}
+
+impl Durability {
+    /// Whether an acknowledgement waits for the log.
+    pub fn is_durable(self) -> bool {
+        self != Self::Memory
+    }
+}
 
 /// Where a message stands in its topic's log. Positions only grow; after a crash some may be missing.
 pub type Position = u64;
@@ -51,8 +75,10 @@ pub enum Request {
         /// The position of the batch's first message.
         first: Position,
     },
-    /// Keep this state instead of the one kept before. Not answered.
+    /// Keep this state instead of the one kept before, and of the progress since. Not answered.
     Save(TopicImage),
+    /// Keep this beside the state saved last. Not answered.
+    Advance(Progress),
     /// Forget the topic, its batches and its state. The last request of a topic. Not answered.
     Delete,
 }
@@ -89,6 +115,8 @@ pub enum Event {
 pub struct TopicImage {
     /// The topic's name.
     pub name: TopicName,
+    /// What was chosen for this topic; `None`: what the daemon's flags say.
+    pub durability: Option<Durability>,
     /// Whether the topic is paused.
     pub paused: bool,
     /// The position behind the newest message.
@@ -129,7 +157,10 @@ pub struct ChannelImage {
     pub paused: bool,
     /// The position of the next message that was never delivered here.
     pub cursor: Position,
-    /// Messages before the cursor that are not finished, by position.
+    /// Messages that are finished although they stand at the cursor or behind it, or aside from the queue: ordered
+    /// ranges. Empty where the state was saved whole.
+    pub finished: Vec<Range<Position>>,
+    /// Messages before the cursor, or aside from the queue, that are not finished, by position.
     pub unfinished: Vec<Unfinished>,
 }
 

@@ -175,6 +175,9 @@ impl Disk {
                 }
                 Request::Drop { first } => drop(self.batches.remove(&first)),
                 Request::Save(image) => self.image = Some(image),
+                Request::Advance(progress) => {
+                    self.image.as_mut().expect("a topic is saved when it is made").advance([progress]);
+                }
                 Request::Delete => self.batches.clear(),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use nsqd_broker::storage::StoredBatch;
+use nsqd_broker::storage::{Progress, StoredBatch};
 use nsqd_broker::{ConsumerSettings, Locality};
 
 use super::*;
@@ -42,6 +42,9 @@ impl Log for Gate {
     }
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
         self.disk.save(topic, image)
+    }
+    fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
+        self.disk.advance(topic, progress)
     }
     fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError> {
         self.disk.delete(topic)

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nsqd_broker::storage::{Position, StoredBatch, TopicImage};
+use nsqd_broker::storage::{Position, Progress, StoredBatch, TopicImage};
 
 use super::{Damage, Log, LogError, SavedTopic, TopicNumber};
 
@@ -19,6 +19,8 @@ pub enum Call {
     DropBatch,
     /// [`Log::save`]
     Save,
+    /// [`Log::advance`]
+    Advance,
     /// [`Log::delete`]
     Delete,
     /// [`Log::sync`]
@@ -73,6 +75,10 @@ impl<L: Log> Log for FaultyLog<L> {
 
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
         self.pass(Call::Save)?.save(topic, image)
+    }
+
+    fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
+        self.pass(Call::Advance)?.advance(topic, progress)
     }
 
     fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError> {

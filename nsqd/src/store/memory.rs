@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
+use nsqd_broker::storage::{BatchSummary, Position, Progress, StoredBatch, TopicImage};
 
 use super::{Log, LogError, SavedTopic, TopicNumber};
 
@@ -60,6 +60,13 @@ impl Log for MemoryLog {
 
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
         self.kept().images.insert(topic, image.clone());
+        Ok(())
+    }
+
+    fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
+        if let Some(image) = self.kept().images.get_mut(&topic) {
+            image.advance([progress.clone()]);
+        }
         Ok(())
     }
 

@@ -4,9 +4,10 @@
 //! is the broker's business. [`worker`] is the thread that owns one and carries out what the topics ask.
 //! [`sled`] keeps the spill of the memory level on a disk; [`memory`] and [`faulty`] are for tests.
 
-use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
+use nsqd_broker::storage::{BatchSummary, Position, Progress, StoredBatch, TopicImage};
 
 pub mod faulty;
+mod image;
 pub mod memory;
 pub mod sled;
 #[cfg(test)]
@@ -76,8 +77,12 @@ pub trait Log: Send {
     /// Forgets a batch. One that is not there is no error.
     fn drop_batch(&mut self, topic: TopicNumber, first: Position) -> Result<(), LogError>;
 
-    /// Replaces the topic's state.
+    /// Replaces the topic's state, and the progress kept beside it.
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError>;
+
+    /// Keeps what changed since the topic's state was saved; [`load`](Log::load) gives the two as one. Without a state
+    /// there is nothing to keep it beside, and it is forgotten.
+    fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError>;
 
     /// Forgets a topic with all its batches and its state.
     fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError>;

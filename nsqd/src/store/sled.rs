@@ -4,7 +4,7 @@
 //! to be relied on: it is guarded on all sides here. What it cannot open is set aside and the daemon starts;
 //! what it cannot write is refused and tried anew on a fresh opening; what it reads is checked.
 //!
-//! - `record` and `image`: keys and values.
+//! - `record`: keys and values; the states are those of `store::image`.
 //! - `database`: one open database; which errors condemn data and which do not.
 //! - `keeper`: opens, opens again, and leaves databases; `carry`: what goes from one to the next.
 //! - `epoch`: the directories that follow one another, because sled's files do not shrink.
@@ -16,7 +16,6 @@
 mod carry;
 mod database;
 mod epoch;
-mod image;
 mod keeper;
 mod record;
 mod reserve;
@@ -25,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
+use nsqd_broker::storage::{BatchSummary, Position, Progress, StoredBatch, TopicImage};
 
 use self::database::{Database, Found};
 use self::keeper::Keeper;
@@ -101,7 +100,7 @@ impl SledLog {
             batches = batches.len(),
             "the state of a topic is damaged: its messages are kept if its name is, its channels are not"
         );
-        Ok(entry.map(|entry| image::recall(&entry, batches)))
+        Ok(entry.map(|entry| entry.recall(batches)))
     }
 
     /// Sets aside the batches of a topic whose name nobody knows.
@@ -168,6 +167,17 @@ impl Log for SledLog {
 
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
         self.keeper.write(|database| database.save(topic, image))
+    }
+
+    /// The topics of this log are saved whole; progress of one is rare enough to be worked into its state.
+    fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
+        match self.keeper.read(|database| database.topic(topic))? {
+            (_, Some(mut image)) => {
+                image.advance([progress.clone()]);
+                self.save(topic, &image)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError> {

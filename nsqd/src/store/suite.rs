@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::storage::{
-    BatchSummary, ChannelImage, Position, StoredBatch, TopicImage, Unfinished, WaitingDelay,
+    BatchSummary, ChannelImage, ChannelProgress, Durability, Position, Progress, StoredBatch, TopicImage,
+    Unfinished, WaitingDelay,
 };
 
 use super::{Log, LogError, TopicNumber};
@@ -24,6 +25,8 @@ macro_rules! log_suite {
             the_state_saved_last_is_found
             a_large_state_comes_back_as_it_was
             a_smaller_state_replaces_a_larger_one
+            progress_comes_back_worked_into_the_state
+            a_state_replaces_the_progress_before_it
             a_deleted_topic_is_gone_with_everything
             many_topics_come_back_sorted_by_number
         );
@@ -55,6 +58,7 @@ pub(super) fn batch(first: Position, count: u32, bytes: usize) -> StoredBatch {
 pub(super) fn image(name: &str) -> TopicImage {
     TopicImage {
         name: TopicName::parse(name).unwrap(),
+        durability: None,
         paused: false,
         end: 0,
         released: 0,
@@ -183,6 +187,7 @@ pub(super) fn the_state_saved_last_is_found(open: Open<'_>) {
     log.load().unwrap();
     log.save(ONE, &image("t")).unwrap();
     let last = TopicImage {
+        durability: Some(Durability::Os),
         paused: true,
         end: u64::MAX,
         released: 12,
@@ -196,6 +201,7 @@ pub(super) fn the_state_saved_last_is_found(open: Open<'_>) {
                 name: ChannelName::parse("c").unwrap(),
                 paused: true,
                 cursor: 77,
+                finished: vec![78..80, 90..91],
                 unfinished: vec![
                     Unfinished { position: 1, attempts: 0, due_unix_ns: None },
                     Unfinished { position: 2, attempts: 0, due_unix_ns: None },
@@ -210,6 +216,7 @@ pub(super) fn the_state_saved_last_is_found(open: Open<'_>) {
                 name: ChannelName::parse("d").unwrap(),
                 paused: false,
                 cursor: 0,
+                finished: vec![],
                 unfinished: vec![],
             },
         ],
@@ -233,6 +240,7 @@ fn large_image() -> TopicImage {
         name: ChannelName::parse("c").unwrap(),
         paused: false,
         cursor: 400_000,
+        finished: vec![],
         unfinished: unfinished.collect(),
     };
     TopicImage { end: 400_000, released: 400_000, channels: vec![channel], ..image("large") }
@@ -255,6 +263,53 @@ pub(super) fn a_smaller_state_replaces_a_larger_one(open: Open<'_>) {
     log.sync().unwrap();
     drop(log);
     assert_eq!(open().load().unwrap()[0].image, image("large"));
+}
+
+fn channel(cursor: Position) -> ChannelImage {
+    ChannelImage {
+        name: ChannelName::parse("c").unwrap(),
+        paused: false,
+        cursor,
+        finished: vec![],
+        unfinished: vec![],
+    }
+}
+
+fn finished(end: Position, range: std::ops::Range<Position>) -> Progress {
+    let channel =
+        ChannelProgress { name: ChannelName::parse("c").unwrap(), finished: vec![range], changed: vec![] };
+    Progress { end, released: end, last_id: end, waiting: vec![], channels: vec![channel] }
+}
+
+pub(super) fn progress_comes_back_worked_into_the_state(open: Open<'_>) {
+    let mut log = open();
+    log.load().unwrap();
+    // Without a state there is nothing that it could be progress of.
+    log.advance(TWO, &finished(1, 0..1)).unwrap();
+    log.save(ONE, &TopicImage { channels: vec![channel(2)], ..image("t") }).unwrap();
+    let steps = [finished(10, 2..5), finished(20, 5..6), finished(30, 9..12)];
+    for step in &steps {
+        log.advance(ONE, step).unwrap();
+        log.sync().unwrap();
+    }
+    drop(log);
+    let mut expected = TopicImage { channels: vec![channel(2)], ..image("t") };
+    expected.advance(steps);
+    assert_eq!(expected.channels[0].finished, [2..6, 9..12]);
+    let topics = open().load().unwrap();
+    assert_eq!((topics.len(), &topics[0].image), (1, &expected));
+}
+
+pub(super) fn a_state_replaces_the_progress_before_it(open: Open<'_>) {
+    let mut log = open();
+    log.load().unwrap();
+    log.save(ONE, &TopicImage { channels: vec![channel(2)], ..image("t") }).unwrap();
+    log.advance(ONE, &finished(10, 2..5)).unwrap();
+    let last = TopicImage { end: 10, channels: vec![channel(5)], ..image("t") };
+    log.save(ONE, &last).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    assert_eq!(open().load().unwrap()[0].image, last);
 }
 
 pub(super) fn a_deleted_topic_is_gone_with_everything(open: Open<'_>) {

@@ -39,6 +39,7 @@ impl Topic {
         let lasting = self.by_name.iter().filter(|(name, _)| !name.is_ephemeral());
         TopicImage {
             name: self.settings.name,
+            durability: None,
             paused: self.paused,
             end: self.log.end(),
             released: self.backlog.map_or(self.log.end(), |backlog| self.log.position(backlog)),

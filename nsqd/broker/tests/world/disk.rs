@@ -135,6 +135,11 @@ impl Disk {
             // It may not be there: its writing failed.
             Request::Drop { first } => drop(self.stored.remove(&first)),
             Request::Save(image) => self.image = Some((step, image)),
+            Request::Advance(progress) => {
+                if let Some((_, image)) = &mut self.image {
+                    image.advance([progress]);
+                }
+            }
             Request::Delete => self.stored.clear(),
             Request::Read { .. } => unreachable!("reads wait apart"),
         }

@@ -226,6 +226,7 @@ impl World {
     fn first_image(&self) -> TopicImage {
         TopicImage {
             name: self.settings.name,
+            durability: None,
             paused: false,
             end: 0,
             released: 0,

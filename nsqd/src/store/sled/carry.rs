@@ -1,7 +1,6 @@
 //! What is carried from one database to the next.
 
 use super::database::{Database, Fault, Found};
-use super::image;
 use crate::store::{Damage, LogError};
 
 /// What was carried over, and what could not be.
@@ -24,7 +23,8 @@ pub(super) fn carry_over(from: &Database, to: &Database) -> Result<Carried, Faul
         }
         let batches: Vec<_> =
             entries.iter().filter_map(|(_, first, entry)| Some(entry.as_ref()?.summary(*first))).collect();
-        let Some(state) = saved.or_else(|| Some(image::recall(&entry?, &batches))) else {
+        let recalled = || entry.map(|entry| entry.recall(&batches));
+        let Some(state) = saved.or_else(recalled) else {
             carried.damage.batches += entries.len() as u64;
             continue;
         };

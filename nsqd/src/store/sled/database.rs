@@ -13,9 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use nsqd_broker::storage::{Position, StoredBatch, TopicImage};
 
-use super::image;
 use super::record::{self, BatchEntry, PART_BYTES_MAX, TopicEntry};
-use crate::store::{LogError, TopicNumber};
+use crate::store::{LogError, TopicNumber, image};
 
 /// The size of the pieces in which sled writes. Values above a quarter of it go to files of their own, which
 /// sled never deletes. A leaf of its tree is one such value: up to 16 of our parts, and 3 more while it takes

@@ -11,9 +11,9 @@
 //! entry; its parts are written before the entry and removed after it.
 
 use nsq::wire::name::TopicName;
-use nsqd_broker::storage::{BatchSummary, Position, StoredBatch};
+use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
 
-use crate::store::TopicNumber;
+use crate::store::{TopicNumber, image};
 
 /// The longest value in bytes. Larger ones are not faster and cost memory, because sled keeps and writes whole
 /// leaves; see also [`SEGMENT_BYTES`](super::database::SEGMENT_BYTES).
@@ -122,6 +122,11 @@ pub(super) struct TopicEntry {
 }
 
 impl TopicEntry {
+    /// The topic's state, as far as this entry and the topic's batches tell.
+    pub(super) fn recall(&self, batches: &[BatchSummary]) -> TopicImage {
+        image::recall(self.name, self.end, self.last_id, batches)
+    }
+
     pub(super) fn encode(&self, key: &[u8]) -> Vec<u8> {
         let mut value = Vec::with_capacity(20 + self.name.as_bytes().len());
         value.extend_from_slice(&self.end.to_be_bytes());

@@ -44,6 +44,7 @@ fn log_with_batches(home: &TempDir) -> SledLog {
         name: ChannelName::parse("c").unwrap(),
         paused: false,
         cursor: 2,
+        finished: vec![],
         unfinished: vec![],
     }];
     log.save(ONE, &TopicImage { end: 4, released: 4, last_id: 77, channels, ..image("t") }).unwrap();

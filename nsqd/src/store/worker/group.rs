@@ -3,7 +3,7 @@
 //! After one write has failed the others of the group fail untried: the disk that refused one rarely takes
 //! the next, and a topic's batches stay in order.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nsqd_broker::storage::{Event, Position, Request};
 
@@ -17,6 +17,8 @@ pub(super) enum Step {
     Skip {
         first: Position,
     },
+    /// Progress that was worked into some before it.
+    Nothing,
 }
 
 /// Leaves out what the requests behind it undo: batches that are dropped, states that are replaced, all of
@@ -34,13 +36,14 @@ pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, S
             }
             Request::Drop { .. } if gone => continue,
             Request::Save(_) if gone || !saved.insert(topic) => continue,
+            Request::Advance(_) if gone || saved.contains(&topic) => continue,
             request => {
                 match &request {
                     Request::Drop { first } => drop(dropped.insert((topic, *first))),
                     // What is read between must have been written.
                     Request::Read { first } => drop(dropped.remove(&(topic, *first))),
                     Request::Delete => drop(deleted.insert(topic)),
-                    Request::Append(_) | Request::Save(_) => {}
+                    Request::Append(_) | Request::Save(_) | Request::Advance(_) => {}
                 }
                 Step::Do(request)
             }
@@ -48,7 +51,27 @@ pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, S
         steps.push((topic, step));
     }
     steps.reverse();
+    merge_progress(&mut steps);
     steps
+}
+
+/// Works all progress of a topic into the first of it: what the disk refuses for long must not pile up. Whatever
+/// was to be written after the first still is.
+fn merge_progress(steps: &mut Vec<(TopicNumber, Step)>) {
+    let mut first = HashMap::new();
+    for index in 0..steps.len() {
+        let (before, rest) = steps.split_at_mut(index);
+        if let (topic, Step::Do(Request::Advance(later))) = &mut rest[0] {
+            match first.get(topic).and_then(|first: &usize| before.get_mut(*first)) {
+                Some((_, Step::Do(Request::Advance(earlier)))) => {
+                    std::mem::take(later).merge_into(earlier);
+                    rest[0].1 = Step::Nothing;
+                }
+                _ => drop(first.insert(*topic, index)),
+            }
+        }
+    }
+    steps.retain(|(_, step)| *step != Step::Nothing);
 }
 
 pub(super) fn read(log: &mut dyn Log, topic: TopicNumber, first: Position) -> Event {
@@ -102,6 +125,7 @@ impl Outcome {
     /// Takes a step. The answer, where it is a read.
     pub(super) fn take(&mut self, log: &mut dyn Log, topic: TopicNumber, step: Step) -> Option<Event> {
         match step {
+            Step::Nothing => {}
             Step::Skip { first } => self.note(topic, first, Written::Skipped),
             // The batch may be missing because its writing just failed: that is not its loss.
             Step::Do(Request::Read { first }) if self.failure.is_some() => {
@@ -157,7 +181,40 @@ fn write(log: &mut dyn Log, topic: TopicNumber, request: &Request) -> Result<(),
         Request::Append(batch) => log.append(topic, batch),
         Request::Drop { first } => log.drop_batch(topic, *first),
         Request::Save(image) => log.save(topic, image),
+        Request::Advance(progress) => log.advance(topic, progress),
         Request::Delete => log.delete(topic),
         Request::Read { .. } => unreachable!("reads are told apart before this is called"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::suite::{ONE, TWO, batch, image};
+    use nsqd_broker::storage::Progress;
+
+    fn advance(end: Position) -> Request {
+        Request::Advance(Progress { end, ..Progress::default() })
+    }
+
+    #[test]
+    fn progress_of_a_topic_is_kept_once_where_the_first_of_it_stood() {
+        let append = Request::Append(batch(0, 1, 10));
+        let steps = plan(vec![
+            (ONE, advance(1)),
+            (TWO, advance(2)),
+            (ONE, append.clone()),
+            (ONE, advance(3)),
+            (ONE, advance(4)),
+        ]);
+        let expected = [(ONE, advance(4)), (TWO, advance(2)), (ONE, append)];
+        assert_eq!(steps, expected.map(|(topic, request)| (topic, Step::Do(request))));
+    }
+
+    #[test]
+    fn progress_before_a_state_is_left_out_and_what_follows_it_stays_behind() {
+        let save = Request::Save(image("t"));
+        let steps = plan(vec![(ONE, advance(1)), (ONE, save.clone()), (ONE, advance(2))]);
+        assert_eq!(steps, [(ONE, Step::Do(save)), (ONE, Step::Do(advance(2)))]);
     }
 }

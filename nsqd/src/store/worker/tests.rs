@@ -42,6 +42,13 @@ impl Log for Gate {
     fn save(&mut self, topic: TopicNumber, image: &nsqd_broker::storage::TopicImage) -> Result<(), LogError> {
         self.log.save(topic, image)
     }
+    fn advance(
+        &mut self,
+        topic: TopicNumber,
+        progress: &nsqd_broker::storage::Progress,
+    ) -> Result<(), LogError> {
+        self.log.advance(topic, progress)
+    }
     fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError> {
         self.log.delete(topic)
     }
