@@ -15,6 +15,8 @@ fn topic() -> Topic {
     Topic::new(TopicSettings {
         name: TopicName::parse("bench").expect("a valid name"),
         node_id: 1,
+        durability: nsqd_broker::storage::Durability::Memory,
+        chosen_durability: None,
         memory_messages_max: 10_000_000,
         channel_consumers_max: 0,
         requeue_on_disconnect: true,

@@ -25,8 +25,9 @@ use crate::deferred::Deferred;
 pub use crate::in_flight::AckError;
 use crate::in_flight::{InFlight, NewEntry};
 use crate::log::{Cursor, Found, Held, Log};
+use crate::notes::Notes;
 use crate::quantile::LatencyWindow;
-use crate::storage::{ChannelImage, Unfinished};
+use crate::storage::{ChannelImage, ChannelProgress, Unfinished};
 use crate::time::Now;
 
 /// How many messages one call to `deliver` looks at, so that a topic's lock is never held for long.
@@ -115,6 +116,8 @@ pub(crate) struct Channel {
     requeue_count: u64,
     timeout_count: u64,
     latency: Option<LatencyWindow>,
+    /// Kept where progress is saved apart from the state.
+    notes: Option<Notes>,
 }
 
 /// One call to `deliver`, while it goes on.
@@ -139,6 +142,7 @@ impl Channel {
         cursor: Cursor,
         start_ordinal: u64,
         latency: Option<LatencyWindow>,
+        notes_progress: bool,
     ) -> Self {
         Self {
             name,
@@ -158,6 +162,7 @@ impl Channel {
             requeue_count: 0,
             timeout_count: 0,
             latency,
+            notes: notes_progress.then(Notes::default),
         }
     }
 
@@ -238,7 +243,7 @@ impl Channel {
             if requeue {
                 let entry = self.in_flight.remove(key, Some(&mut gone.owned));
                 self.timeout_count += 1;
-                self.requeued.push_back(entry.held);
+                self.ready_again(entry.held);
             } else {
                 self.in_flight.disown(key, &mut gone.owned);
             }
@@ -360,6 +365,7 @@ impl Channel {
             }
             Found::Lost => {
                 self.requeued.pop_front();
+                self.note_finished(held);
                 round.scanned += 1;
                 log.release(held.batch);
             }
@@ -386,7 +392,12 @@ impl Channel {
         }
         let start = log.index(cursor);
         let (taken, held) = match log.find(first) {
-            Found::Lost => (here, 0),
+            Found::Lost => {
+                for index in start..start + here {
+                    self.note_finished(Held { batch: first, index, attempts: 0 });
+                }
+                (here, 0)
+            }
             Found::Awaited => {
                 log.read_ahead(cursor);
                 return false;
@@ -422,6 +433,7 @@ impl Channel {
         let consumer = &mut self.consumers[round.consumer as usize];
         self.memory_deliveries[consumer.locality()] += u64::from(!from_disk);
         if !consumer.wants_next() {
+            self.note_finished(held);
             return false;
         }
         let held = Held { attempts: held.attempts.wrapping_add(1), ..held };
@@ -436,6 +448,10 @@ impl Channel {
         self.in_flight.insert(entry, &mut consumer.owned);
         consumer.stats.in_flight += 1;
         consumer.stats.messages += 1;
+        // That a message was given to somebody for the first time is no news: it is unfinished either way.
+        if held.attempts > 1 {
+            self.note_changed(held, None);
+        }
         round.left -= 1;
         round.bytes_left = round.bytes_left.saturating_sub(record.frame.len());
         (round.sink)(Delivery { frame: record.frame, attempts: held.attempts });
@@ -452,6 +468,7 @@ impl Channel {
             let age_ns = now.unix_ns.saturating_sub(entry.timestamp_ns).max(0) as u64;
             latency.record(now.monotonic_ns, age_ns);
         }
+        self.note_finished(entry.held);
         Ok(entry.held)
     }
 
@@ -467,9 +484,9 @@ impl Channel {
         self.consumers[consumer as usize].stats.requeued += 1;
         self.requeue_count += 1;
         if delay.is_zero() {
-            self.requeued.push_back(entry.held);
+            self.ready_again(entry.held);
         } else {
-            self.deferred.insert(now.after(delay), entry.held);
+            self.put_off(now.after(delay), entry.held, now);
         }
         Ok(())
     }
@@ -499,9 +516,19 @@ impl Channel {
     // ---- time and topic ------------------------------------------------------------------------------
 
     /// A deferred message arrives from the topic.
-    pub(crate) fn defer(&mut self, due_ns: u64, held: Held) {
+    pub(crate) fn defer(&mut self, due_ns: u64, held: Held, now: Now) {
         self.deferred_received += 1;
+        self.put_off(due_ns, held, now);
+    }
+
+    fn put_off(&mut self, due_ns: u64, held: Held, now: Now) {
+        self.note_changed(held, Some(now.unix_ns_of(due_ns)));
         self.deferred.insert(due_ns, held);
+    }
+
+    fn ready_again(&mut self, held: Held) {
+        self.note_changed(held, None);
+        self.requeued.push_back(held);
     }
 
     /// Moves what is due to the requeued messages. Returns whether there was anything.
@@ -522,7 +549,7 @@ impl Channel {
                 None => self.in_flight.remove(key, None),
             };
             self.timeout_count += 1;
-            self.requeued.push_back(entry.held);
+            self.ready_again(entry.held);
         }
         while self.requeued.len() < most {
             let Some(held) = self.deferred.pop_due(now.monotonic_ns) else { break };
@@ -589,8 +616,34 @@ impl Channel {
             name: self.name,
             paused: self.paused,
             cursor: log.position(self.cursor),
+            finished_below: log.position(self.cursor),
             finished: Vec::new(),
             unfinished,
+        }
+    }
+
+    /// What became of the channel's messages since this was asked last, or the whole was saved.
+    pub(crate) fn take_progress(&mut self, log: &Log) -> Option<ChannelProgress> {
+        let cursor = log.position(self.cursor);
+        self.notes.as_mut().filter(|notes| !notes.is_empty()).map(|notes| notes.take(self.name, cursor))
+    }
+
+    /// The whole was saved.
+    pub(crate) fn forget_progress(&mut self) {
+        if let Some(notes) = &mut self.notes {
+            *notes = Notes::default();
+        }
+    }
+
+    fn note_finished(&mut self, held: Held) {
+        if let Some(notes) = &mut self.notes {
+            notes.finished(held);
+        }
+    }
+
+    fn note_changed(&mut self, held: Held, due_unix_ns: Option<i64>) {
+        if let Some(notes) = &mut self.notes {
+            notes.changed(held, due_unix_ns);
         }
     }
 

@@ -21,6 +21,7 @@ mod deferred;
 mod id;
 mod in_flight;
 mod log;
+mod notes;
 pub mod quantile;
 mod restore;
 pub mod storage;

@@ -33,6 +33,8 @@ pub(crate) struct MemoryLimits {
     pub(crate) bytes_max: u64,
     /// Whether there is a disk for this topic; without one nothing is ever spilled.
     pub(crate) spills: bool,
+    /// Whether everything goes to the disk, and memory only keeps copies.
+    pub(crate) write_through: bool,
 }
 
 /// Where a reader stands: a place in the queue, and a message of the batch there. A slot from which the batch
@@ -219,9 +221,11 @@ impl Log {
         !self.failed.is_empty()
     }
 
-    /// Whether nothing before `end` is still to reach the disk, of what was given to it.
+    /// Whether nothing before `end` is still to reach the disk.
     pub(crate) fn is_stored(&self, end: Position) -> bool {
-        self.writing.first().is_none_or(|first| *first >= end)
+        let next = self.batch_at(self.spill_slot).map(|batch| &batch.first);
+        let unstored = [self.writing.first(), self.behind.first(), next];
+        unstored.into_iter().flatten().all(|first| *first >= end)
     }
 
     // ---- writing -------------------------------------------------------------------------------------
@@ -561,7 +565,12 @@ mod tests {
 
     #[test]
     fn what_is_gone_leaves_no_trace() {
-        let mut log = Log::new(MemoryLimits { messages_max: 100, bytes_max: 1 << 20, spills: true });
+        let mut log = Log::new(MemoryLimits {
+            messages_max: 100,
+            bytes_max: 1 << 20,
+            spills: true,
+            write_through: false,
+        });
         let mut reader = log.read_from_end();
         for _ in 0..100 {
             let mut publication = Publication::new(100);

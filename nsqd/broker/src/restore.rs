@@ -1,7 +1,7 @@
 //! A topic from what the disk kept of it.
 
 use crate::log::Held;
-use crate::storage::{BatchSummary, Position, TopicImage};
+use crate::storage::{BatchSummary, ChannelImage, Position, TopicImage, contains};
 use crate::time::Now;
 use crate::topic::{Topic, TopicSettings};
 
@@ -40,13 +40,18 @@ impl Topic {
             let start = topic.log_ordinal_released();
             let key = topic.insert_channel(now, channel.name, cursor, start);
             topic.channel_mut(key).paused = channel.paused;
+            for held in passed_unfinished(channel, batches, image.released) {
+                topic.log.hold(held.batch, 1);
+                topic.channel_mut(key).restore(held, None, now);
+            }
             for message in &channel.unfinished {
                 if let Some(held) = find(batches, message.position, message.attempts) {
                     topic.log.hold(held.batch, 1);
                     topic.channel_mut(key).restore(held, message.due_unix_ns, now);
                 }
             }
-            for held in unknown().filter(|_| !holds) {
+            let is_finished = |held: &Held| contains(&channel.finished, held.position());
+            for held in unknown().filter(|held| !holds && !is_finished(held)) {
                 topic.log.hold(held.batch, 1);
                 topic.channel_mut(key).restore(held, None, now);
             }
@@ -64,6 +69,29 @@ fn behind(batch: &BatchSummary, end: Position) -> impl Iterator<Item = Held> + u
     let (batch, count) = (batch.first, batch.count);
     let first = u32::try_from(end.saturating_sub(batch)).unwrap_or(u32::MAX);
     (first..count).map(move |index| Held { batch, index, attempts: 0 })
+}
+
+/// What the channel's cursor has passed since its state was saved whole, and nothing more is known of: it was delivered
+/// once.
+fn passed_unfinished(
+    channel: &ChannelImage,
+    batches: &[BatchSummary],
+    released: Position,
+) -> impl Iterator<Item = Held> {
+    let passed = channel.finished_below.min(released)..channel.cursor.min(released);
+    let start = batches.partition_point(|batch| batch.first + Position::from(batch.count) <= passed.start);
+    let batches = batches[start..].iter().take_while(move |batch| batch.first < passed.end);
+    let range = passed.clone();
+    let messages = batches.filter(|batch| !batch.aside).flat_map(move |batch| {
+        let (batch, end) = (batch.first, batch.first + Position::from(batch.count));
+        let positions = range.start.max(batch)..range.end.min(end);
+        positions.map(move |position| Held { batch, index: (position - batch) as u32, attempts: 1 })
+    });
+    messages.filter(|held| {
+        let position = held.position();
+        let named = channel.unfinished.binary_search_by_key(&position, |message| message.position);
+        named.is_err() && !contains(&channel.finished, position)
+    })
 }
 
 /// Where the message at `position` is, if its batch is there.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use nsq::wire::name::{ChannelName, TopicName};
 
-pub use progress::{ChannelProgress, Progress, contains, ranges};
+pub use progress::{ChannelProgress, Progress, contains, keep_last, ranges};
 
 /// What the acknowledgement of a publish promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,8 +157,10 @@ pub struct ChannelImage {
     pub paused: bool,
     /// The position of the next message that was never delivered here.
     pub cursor: Position,
-    /// Messages that are finished although they stand at the cursor or behind it, or aside from the queue: ordered
-    /// ranges. Empty where the state was saved whole.
+    /// Messages before this position are finished unless `unfinished` names them; from here to the cursor only those are
+    /// that `finished` names. The cursor itself where the state was saved whole.
+    pub finished_below: Position,
+    /// What was finished since the state was saved whole, here and aside from the queue: ordered ranges.
     pub finished: Vec<Range<Position>>,
     /// Messages before the cursor, or aside from the queue, that are not finished, by position.
     pub unfinished: Vec<Unfinished>,

@@ -20,7 +20,7 @@ use crate::consumer::{Consumer, ConsumerSettings};
 use crate::id::IdGenerator;
 use crate::log::{Cursor, Held, Log, MemoryLimits};
 use crate::quantile::{Histogram, LatencyWindow};
-use crate::storage::{Event, Position, Request};
+use crate::storage::{Durability, Event, Position, Request};
 use crate::time::Now;
 
 /// Bytes of waiting messages that stay in memory for each message that may, on average; see `MEMORY_BYTES_MIN`.
@@ -42,7 +42,11 @@ pub struct TopicSettings {
     pub name: TopicName,
     /// The node's id, 0 to 1023: part of the message ids.
     pub node_id: u16,
-    /// How many waiting messages stay in memory.
+    /// What the acknowledgement of a publish promises. An ephemeral topic has no disk to promise anything by.
+    pub durability: Durability,
+    /// What of it was chosen for this topic; `None`: what the daemon's flags say. It is kept with the state.
+    pub chosen_durability: Option<Durability>,
+    /// How many waiting messages stay in memory, where they are not written at once.
     pub memory_messages_max: u64,
     /// How many consumers a channel may have; 0: any number.
     pub channel_consumers_max: u64,
@@ -155,16 +159,19 @@ pub struct Topic {
     save_at_ns: Option<u64>,
     retry_at_ns: Option<u64>,
     /// The store is asked to keep this topic.
-    durable: bool,
+    stored: bool,
+    /// Where progress is saved apart from the state.
+    progress: Option<saving::Unsaved>,
 }
 
 impl Topic {
     /// An empty topic.
     pub fn new(settings: TopicSettings) -> Self {
-        let durable = !settings.name.is_ephemeral();
-        let messages_max = settings.memory_messages_max;
+        let stored = !settings.name.is_ephemeral();
+        let write_through = stored && settings.durability.is_durable();
+        let messages_max = if write_through { 0 } else { settings.memory_messages_max };
         let bytes_max = messages_max.saturating_mul(MEMORY_BYTES_PER_MESSAGE).max(MEMORY_BYTES_MIN);
-        let mut log = Log::new(MemoryLimits { messages_max, bytes_max, spills: durable });
+        let mut log = Log::new(MemoryLimits { messages_max, bytes_max, spills: stored, write_through });
         let backlog = Some(log.read_from_end());
         Self {
             ids: IdGenerator::new(settings.node_id, 0),
@@ -183,7 +190,8 @@ impl Topic {
             wake_at_ns: u64::MAX,
             save_at_ns: None,
             retry_at_ns: None,
-            durable,
+            stored,
+            progress: write_through.then(saving::Unsaved::default),
         }
     }
 
@@ -223,7 +231,12 @@ impl Topic {
         self.log.end()
     }
 
-    /// Whether everything before `end` that was given to the disk is there.
+    /// What the acknowledgement of a publish promises.
+    pub fn durability(&self) -> Durability {
+        if self.stored { self.settings.durability } else { Durability::Memory }
+    }
+
+    /// Whether everything before `end` is on the disk.
     pub fn is_stored(&self, end: Position) -> bool {
         self.log.is_stored(end)
     }
@@ -280,7 +293,7 @@ impl Topic {
         self.messages += u64::from(messages.count());
         self.message_bytes += messages.body_bytes();
         for mut records in messages.into_batches() {
-            if self.backlog.is_some() && !self.durable {
+            if self.backlog.is_some() && !self.stored {
                 records.truncate(self.backlog_room());
                 if records.count() == 0 {
                     break;
@@ -313,7 +326,7 @@ impl Topic {
             }
             let due_ns = now.after(delay);
             for (_, channel) in &mut self.channels {
-                channel.defer(due_ns, held);
+                channel.defer(due_ns, held, now);
             }
             self.wake_at_ns = self.wake_at_ns.min(due_ns);
         }
@@ -324,7 +337,7 @@ impl Topic {
         let released = self.released();
         let mut trimmed = false;
         for (key, channel) in &mut self.channels {
-            if !self.durable || channel.is_ephemeral() {
+            if !self.stored || channel.is_ephemeral() {
                 trimmed = true;
                 channel.trim(&mut self.log, released, self.settings.memory_messages_max);
             }
@@ -337,6 +350,15 @@ impl Topic {
         }
         if trimmed {
             self.retire_last_batch();
+        }
+        self.spill();
+    }
+
+    /// Gives the disk what is due to it.
+    fn spill(&mut self) {
+        // Deferred messages are not there before the moment they are due is.
+        if self.log.is_to_write_aside() {
+            self.request_progress();
         }
         let channels = &self.channels;
         self.log.spill(|| in_flight(channels));
@@ -378,7 +400,9 @@ impl Topic {
         start_ordinal: u64,
     ) -> u32 {
         let latency = self.settings.latency_window.map(|window| LatencyWindow::new(window, now.monotonic_ns));
-        let key = self.channels.insert(Channel::new(name, cursor, start_ordinal, latency)) as u32;
+        let notes_progress = self.progress.is_some() && !name.is_ephemeral();
+        let channel = Channel::new(name, cursor, start_ordinal, latency, notes_progress);
+        let key = self.channels.insert(channel) as u32;
         self.by_name.insert(name, key);
         self.log.set_readers(self.channels.len());
         key
@@ -561,8 +585,7 @@ impl Topic {
         }
         if self.save_at_ns.is_some_and(|at| at <= now.monotonic_ns) {
             self.save_at_ns = None;
-            let image = self.image(now);
-            self.log.request(Request::Save(image));
+            self.save_what_changed(now);
         }
         if self.wake_at_ns > now.monotonic_ns {
             return;
@@ -580,7 +603,13 @@ impl Topic {
     /// The disk has done, or not done, something that `poll_store` asked for.
     pub fn handle_store(&mut self, now: Now, event: Event) {
         match event {
-            Event::Appended { first } => self.log.handle_appended(first),
+            Event::Appended { first } => {
+                self.log.handle_appended(first);
+                // What was gathered while the disk was busy; the rest goes when memory is full.
+                if self.progress.is_some() {
+                    self.spill();
+                }
+            }
             Event::AppendFailed { first } => {
                 self.log.handle_append_failed(first);
                 self.retry_at_ns.get_or_insert(now.after(RETRY_AFTER));

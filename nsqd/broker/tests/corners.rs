@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nsq::wire::message::MESSAGE_FRAME_HEADER_BYTES;
 use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::storage::{BatchSummary, Event, Position, Request, StoredBatch, TopicImage};
+use nsqd_broker::storage::{BatchSummary, Durability, Event, Position, Request, StoredBatch, TopicImage};
 use nsqd_broker::{
     ConsumerKey, ConsumerSettings, Locality, Now, Publication, PublishError, Topic, TopicSettings,
 };
@@ -18,6 +18,8 @@ fn settings(name: &str, memory_messages_max: u64) -> TopicSettings {
     TopicSettings {
         name: TopicName::parse(name).unwrap(),
         node_id: 7,
+        durability: if memory_messages_max == 0 { Durability::Os } else { Durability::Memory },
+        chosen_durability: None,
         memory_messages_max,
         channel_consumers_max: 0,
         requeue_on_disconnect: true,
@@ -197,8 +199,10 @@ impl Disk {
 
 #[test]
 fn deferred_messages_that_no_saved_state_knows_are_not_lost_in_a_crash() {
+    // Without memory, and without a promise either: the disk has the messages, and no state that names them.
+    let settings = || TopicSettings { durability: Durability::Memory, ..settings("topic", 0) };
     for paused in [false, true] {
-        let (mut topic, mut disk) = (Topic::new(settings("topic", 0)), Disk::default());
+        let (mut topic, mut disk) = (Topic::new(settings()), Disk::default());
         if paused {
             subscribe(&mut topic, "c", 0);
             topic.pause(NOW, true);
@@ -207,7 +211,7 @@ fn deferred_messages_that_no_saved_state_knows_are_not_lost_in_a_crash() {
         publish(&mut topic, 3, b"m", Duration::from_secs(60)).unwrap();
         disk.carry_out(&mut topic);
 
-        let mut topic = disk.restored(settings("topic", 0));
+        let mut topic = disk.restored(settings());
         assert_eq!(topic.stats(NOW).depth, 3, "they wait in a topic that holds, paused: {paused}");
         topic.pause(NOW, false);
         let consumer = subscribe(&mut topic, "c", 10);
@@ -216,6 +220,46 @@ fn deferred_messages_that_no_saved_state_knows_are_not_lost_in_a_crash() {
         disk.carry_out(&mut topic);
         assert_eq!(take(&mut topic, consumer).len(), 3);
     }
+}
+
+#[test]
+fn durable_messages_keep_their_delay_whenever_the_daemon_is_killed() {
+    let (mut topic, mut disk) = (Topic::new(settings("topic", 0)), Disk::default());
+    topic.request_save(NOW);
+    publish(&mut topic, 3, b"m", Duration::from_secs(60)).unwrap();
+    disk.carry_out(&mut topic);
+    let mut topic = disk.restored(settings("topic", 0));
+    assert_eq!(topic.stats(NOW).depth, 3, "their delay has not begun");
+    subscribe(&mut topic, "c", 10);
+    disk.carry_out(&mut topic);
+    publish(&mut topic, 2, b"m", Duration::from_secs(30)).unwrap();
+    disk.carry_out(&mut topic);
+    let topic = disk.restored(settings("topic", 0));
+    assert_eq!(topic.stats(NOW).channels[0].deferred, 5);
+}
+
+#[test]
+fn small_publishes_are_gathered_while_the_disk_is_busy() {
+    let mut topic = Topic::new(settings("topic", 0));
+    let appended = |topic: &mut Topic| -> Vec<(Position, u32)> {
+        let requests = std::iter::from_fn(|| topic.poll_store());
+        requests
+            .filter_map(|request| match request {
+                Request::Append(batch) => Some((batch.first, batch.count)),
+                _ => None,
+            })
+            .collect()
+    };
+    for _ in 0..100 {
+        publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+    }
+    assert_eq!(appended(&mut topic), [(0, 1)], "the others wait for the first");
+    assert!(!topic.is_stored(2));
+    topic.handle_store(NOW, Event::Appended { first: 0 });
+    assert_eq!(appended(&mut topic), [(1, 99)]);
+    topic.handle_store(NOW, Event::Appended { first: 1 });
+    assert!(topic.is_stored(100));
+    assert_eq!(appended(&mut topic), []);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nsq::daemon::clock::Clock;
 use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::storage::{Event, Request, TopicImage};
+use nsqd_broker::storage::{Durability, Event, Request, TopicImage};
 use nsqd_broker::{Publication, Topic, TopicSettings};
 use tokio::sync::watch;
 
@@ -97,6 +97,10 @@ pub enum StartError {
     #[error("failed to open the store - {0}")]
     Store(#[from] LogError),
 }
+
+/// How often what became of messages is saved where an acknowledgement promises that they are kept: what was finished
+/// longer ago than twice this does not come again after a crash.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The topics of this daemon.
 pub struct Node {
@@ -429,14 +433,21 @@ impl Node {
 
     fn topic_settings(&self, name: TopicName) -> TopicSettings {
         let measures_latency = !self.settings.latency_percentiles.is_empty();
+        let durability = if self.settings.mem_queue_size == 0 { Durability::Os } else { Durability::Memory };
         TopicSettings {
             name,
+            durability,
+            chosen_durability: None,
             node_id: self.settings.node_id,
             memory_messages_max: self.settings.mem_queue_size,
             channel_consumers_max: self.settings.channel_consumers_max,
             requeue_on_disconnect: self.settings.requeue_on_disconnect,
             latency_window: measures_latency.then_some(self.settings.latency_window),
-            save_interval: self.settings.sync_timeout,
+            save_interval: if durability.is_durable() {
+                PROGRESS_INTERVAL
+            } else {
+                self.settings.sync_timeout
+            },
         }
     }
 

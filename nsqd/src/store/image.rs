@@ -44,6 +44,7 @@ pub(super) fn encode_progress(progress: &Progress) -> Vec<u8> {
     out.number(progress.channels.len() as u64);
     for channel in &progress.channels {
         out.name(channel.name.as_bytes());
+        out.number(channel.cursor);
         out.ranges(&channel.finished);
         out.unfinished(&channel.changed);
     }
@@ -67,6 +68,7 @@ pub(super) fn decode_progress(bytes: &[u8]) -> Option<Progress> {
     for _ in 0..rest.number()? {
         progress.channels.push(ChannelProgress {
             name: ChannelName::parse(rest.name()?)?,
+            cursor: rest.number()?,
             finished: rest.ranges()?,
             changed: rest.unfinished()?,
         });
@@ -158,6 +160,7 @@ impl Writer {
         self.name(channel.name.as_bytes());
         self.flag(channel.paused);
         self.number(channel.cursor);
+        self.number(channel.finished_below);
         self.ranges(&channel.finished);
         self.unfinished(&channel.unfinished);
     }
@@ -253,13 +256,13 @@ impl<'a> Reader<'a> {
     }
 
     fn channel(&mut self, version: u8) -> Option<ChannelImage> {
-        Some(ChannelImage {
-            name: ChannelName::parse(self.name()?)?,
-            paused: self.flag()?,
-            cursor: self.number()?,
-            finished: if version == VERSION_1 { Vec::new() } else { self.ranges()? },
-            unfinished: self.unfinished()?,
-        })
+        let (name, paused) = (ChannelName::parse(self.name()?)?, self.flag()?);
+        let cursor = self.number()?;
+        let (finished_below, finished) = match version {
+            VERSION_1 => (cursor, Vec::new()),
+            _ => (self.number()?, self.ranges()?),
+        };
+        Some(ChannelImage { name, paused, cursor, finished_below, finished, unfinished: self.unfinished()? })
     }
 
     fn ranges(&mut self) -> Option<Vec<Range<Position>>> {
@@ -326,9 +329,11 @@ mod tests {
     }
 
     fn any_progress() -> impl Strategy<Value = Progress> {
-        let channel = ("[a-z]{1,64}", any_ranges(), prop::collection::vec(any_unfinished(), 0..40)).prop_map(
-            |(name, finished, changed)| ChannelProgress {
+        let changed = prop::collection::vec(any_unfinished(), 0..40);
+        let channel = ("[a-z]{1,64}", any::<u64>(), any_ranges(), changed).prop_map(
+            |(name, cursor, finished, changed)| ChannelProgress {
                 name: ChannelName::parse(name).unwrap(),
+                cursor,
                 finished,
                 changed,
             },
@@ -350,11 +355,13 @@ mod tests {
 
     fn any_image() -> impl Strategy<Value = TopicImage> {
         let unfinished = prop::collection::vec(any_unfinished(), 0..40);
-        let channel = ("[a-z]{1,64}", any::<bool>(), any::<u64>(), any_ranges(), unfinished).prop_map(
-            |(name, paused, cursor, finished, unfinished)| ChannelImage {
+        let cursors = any::<(u64, u64)>();
+        let channel = ("[a-z]{1,64}", any::<bool>(), cursors, any_ranges(), unfinished).prop_map(
+            |(name, paused, (cursor, finished_below), finished, unfinished)| ChannelImage {
                 name: ChannelName::parse(name).unwrap(),
                 paused,
                 cursor,
+                finished_below,
                 finished,
                 unfinished,
             },
@@ -403,8 +410,14 @@ mod tests {
         let unfinished =
             (1..=1_000_000).map(|position| Unfinished { position, attempts: 1, due_unix_ns: None }).collect();
         let name = ChannelName::parse("c").unwrap();
-        let channels =
-            vec![ChannelImage { name, paused: false, cursor: 2_000_000, finished: vec![], unfinished }];
+        let channels = vec![ChannelImage {
+            name,
+            paused: false,
+            cursor: 2_000_000,
+            finished_below: 2_000_000,
+            finished: vec![],
+            unfinished,
+        }];
         let name = TopicName::parse("t").unwrap();
         let image = TopicImage {
             name,

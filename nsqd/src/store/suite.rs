@@ -200,7 +200,8 @@ pub(super) fn the_state_saved_last_is_found(open: Open<'_>) {
             ChannelImage {
                 name: ChannelName::parse("c").unwrap(),
                 paused: true,
-                cursor: 77,
+                cursor: 99,
+                finished_below: 77,
                 finished: vec![78..80, 90..91],
                 unfinished: vec![
                     Unfinished { position: 1, attempts: 0, due_unix_ns: None },
@@ -216,6 +217,7 @@ pub(super) fn the_state_saved_last_is_found(open: Open<'_>) {
                 name: ChannelName::parse("d").unwrap(),
                 paused: false,
                 cursor: 0,
+                finished_below: 0,
                 finished: vec![],
                 unfinished: vec![],
             },
@@ -240,6 +242,7 @@ fn large_image() -> TopicImage {
         name: ChannelName::parse("c").unwrap(),
         paused: false,
         cursor: 400_000,
+        finished_below: 400_000,
         finished: vec![],
         unfinished: unfinished.collect(),
     };
@@ -270,14 +273,19 @@ fn channel(cursor: Position) -> ChannelImage {
         name: ChannelName::parse("c").unwrap(),
         paused: false,
         cursor,
+        finished_below: cursor,
         finished: vec![],
         unfinished: vec![],
     }
 }
 
 fn finished(end: Position, range: std::ops::Range<Position>) -> Progress {
-    let channel =
-        ChannelProgress { name: ChannelName::parse("c").unwrap(), finished: vec![range], changed: vec![] };
+    let channel = ChannelProgress {
+        name: ChannelName::parse("c").unwrap(),
+        cursor: end,
+        finished: vec![range],
+        changed: vec![],
+    };
     Progress { end, released: end, last_id: end, waiting: vec![], channels: vec![channel] }
 }
 

@@ -1,14 +1,21 @@
 //! The log and the disk: what goes there, what comes back, and what became of it.
 
-use super::{Disk, Log, Size};
+use super::{Disk, Log, READ_AHEAD_BATCHES, Size};
 use crate::batch::Records;
 use crate::storage::{Position, Request, StoredBatch};
+
+/// While the disk is busy with a log, this many bytes of it are gathered to be written together next; more than that
+/// does not wait.
+const GATHER_BYTES_MAX: u64 = 64 * 1024;
 
 impl Log {
     /// Gives the disk what is more than memory may hold; what is in flight may stay, and is only counted if need be.
     pub(crate) fn spill(&mut self, in_flight: impl FnOnce() -> u64) {
         if !self.limits.spills {
             return;
+        }
+        if self.limits.write_through {
+            return self.write_through();
         }
         while self.over_limits(self.unspilled) && self.spill_slot < self.end_slot() {
             self.spill_next();
@@ -21,6 +28,23 @@ impl Log {
             let Some(first) = self.behind.pop_first() else { break };
             self.spill_behind(first);
         }
+    }
+
+    /// Gives the disk all that it does not have. While it is busy with this log, small batches grow instead: those who
+    /// publish one message at a time would have a batch for each.
+    fn write_through(&mut self) {
+        if self.is_to_be_written() {
+            self.spill_unwritten();
+        }
+    }
+
+    /// Whether [`spill`](Self::spill) would write messages that are kept aside.
+    pub(crate) fn is_to_write_aside(&self) -> bool {
+        self.limits.write_through && !self.behind.is_empty() && self.is_to_be_written()
+    }
+
+    fn is_to_be_written(&self) -> bool {
+        self.writing.is_empty() || self.unspilled.bytes + self.behind_unspilled.bytes >= GATHER_BYTES_MAX
     }
 
     /// Whether messages for the queue would push others, or themselves, out of memory.
@@ -49,6 +73,10 @@ impl Log {
     /// Gives the disk everything that is still needed: the daemon is about to stop.
     pub(crate) fn spill_all(&mut self) {
         self.retry_failed();
+        self.spill_unwritten();
+    }
+
+    fn spill_unwritten(&mut self) {
         while self.spill_slot < self.end_slot() {
             self.spill_next();
         }
@@ -96,8 +124,13 @@ impl Log {
 
     pub(crate) fn handle_appended(&mut self, first: Position) {
         self.writing.remove(&first);
-        if let Some(batch) = self.batches.get_mut(&first) {
-            batch.disk = Disk::Stored;
+        let is_next = self.limits.write_through && self.queue.len() < READ_AHEAD_BATCHES;
+        let Some(batch) = self.batches.get_mut(&first) else { return };
+        batch.disk = Disk::Stored;
+        // What a reader is about to need is not read back at once.
+        if is_next && batch.unread_by > 0 {
+            self.keep_loaded(first);
+        } else {
             batch.records = None;
         }
     }
@@ -124,6 +157,11 @@ impl Log {
             Some(records) => batch.records = Some(records),
             None => return self.handle_lost(first),
         }
+        self.keep_loaded(first);
+    }
+
+    /// A stored batch stays in memory as well, until enough others do.
+    fn keep_loaded(&mut self, first: Position) {
         self.loaded.push_back(first);
         while self.loaded.len() > self.loaded_max {
             let oldest = self.loaded.pop_front().and_then(|oldest| self.batches.get_mut(&oldest));

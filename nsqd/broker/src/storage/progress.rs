@@ -1,8 +1,7 @@
 //! What became of a topic's messages since its state was saved: written often, so it says only what changed.
 //!
-//! A state says where a channel's cursor stands; progress says which messages were finished, wherever they stand. So
-//! the two are told apart in [`ChannelImage`]: what is *finished* at or behind the cursor, or aside from the queue, is
-//! listed as ranges.
+//! A state lists what is unfinished; progress lists what was finished, because most of it stays so. Between the place up
+//! to which the state spoke ([`ChannelImage::finished_below`]) and the cursor, what is not listed is not finished.
 
 use std::ops::Range;
 
@@ -30,6 +29,8 @@ pub struct Progress {
 pub struct ChannelProgress {
     /// The channel's name.
     pub name: ChannelName,
+    /// As [`ChannelImage::cursor`].
+    pub cursor: Position,
     /// Messages that are finished, in order, without neighbours that could be one.
     pub finished: Vec<Range<Position>>,
     /// Messages whose attempts or due time are others now, by position, each once.
@@ -46,6 +47,7 @@ impl Progress {
         for later in self.channels {
             match earlier.channels.iter_mut().find(|channel| channel.name == later.name) {
                 Some(channel) => {
+                    channel.cursor = later.cursor;
                     channel.finished = union(std::mem::take(&mut channel.finished), later.finished);
                     channel.changed.extend(later.changed);
                     keep_last(&mut channel.changed);
@@ -59,35 +61,37 @@ impl Progress {
 impl TopicImage {
     /// The state after `progress`, which came one after the other.
     pub fn advance(&mut self, progress: impl IntoIterator<Item = Progress>) {
-        let mut channels: Vec<(ChannelName, Vec<Range<Position>>, Vec<Unfinished>)> = Vec::new();
+        let mut channels: Vec<ChannelProgress> = Vec::new();
         for step in progress {
             self.end = self.end.max(step.end);
             self.released = step.released;
             self.last_id = self.last_id.max(step.last_id);
             self.waiting.extend(step.waiting);
             for change in step.channels {
-                match channels.iter_mut().find(|(name, ..)| *name == change.name) {
-                    Some((_, finished, changed)) => {
-                        finished.extend(change.finished);
-                        changed.extend(change.changed);
+                match channels.iter_mut().find(|channel| channel.name == change.name) {
+                    Some(channel) => {
+                        channel.cursor = change.cursor;
+                        channel.finished.extend(change.finished);
+                        channel.changed.extend(change.changed);
                     }
-                    None => channels.push((change.name, change.finished, change.changed)),
+                    None => channels.push(change),
                 }
             }
         }
         // Each list is put in order once: there may be thousands of steps.
-        for (name, finished, changed) in channels {
-            if let Some(channel) = self.channels.iter_mut().find(|channel| channel.name == name) {
-                channel.advance(finished, changed);
+        for progress in channels {
+            if let Some(channel) = self.channels.iter_mut().find(|channel| channel.name == progress.name) {
+                channel.advance(progress);
             }
         }
     }
 }
 
 impl ChannelImage {
-    fn advance(&mut self, finished: Vec<Range<Position>>, changed: Vec<Unfinished>) {
-        self.finished = union(std::mem::take(&mut self.finished), finished);
-        self.unfinished.extend(changed);
+    fn advance(&mut self, progress: ChannelProgress) {
+        self.cursor = progress.cursor;
+        self.finished = union(std::mem::take(&mut self.finished), progress.finished);
+        self.unfinished.extend(progress.changed);
         keep_last(&mut self.unfinished);
         let finished = &self.finished;
         self.unfinished.retain(|message| !contains(finished, message.position));
@@ -129,7 +133,7 @@ fn union(mut all: Vec<Range<Position>>, others: Vec<Range<Position>>) -> Vec<Ran
 }
 
 /// Orders the list by position; of several for one position the last counts.
-fn keep_last(messages: &mut Vec<Unfinished>) {
+pub fn keep_last(messages: &mut Vec<Unfinished>) {
     // The sort is stable: those for one position stay in the order in which they came.
     messages.sort_by_key(|message| message.position);
     messages.reverse();
@@ -165,6 +169,7 @@ mod tests {
                 name: name(),
                 paused: false,
                 cursor,
+                finished_below: cursor,
                 finished: Vec::new(),
                 unfinished,
             }],
@@ -174,7 +179,8 @@ mod tests {
     fn step(finished: Vec<Position>, changed: Vec<Unfinished>) -> Progress {
         let mut changed = changed;
         keep_last(&mut changed);
-        let channels = vec![ChannelProgress { name: name(), finished: ranges(finished), changed }];
+        let channels =
+            vec![ChannelProgress { name: name(), cursor: 50, finished: ranges(finished), changed }];
         Progress { end: 100, released: 100, last_id: 7, waiting: Vec::new(), channels }
     }
 
@@ -185,6 +191,7 @@ mod tests {
         assert_eq!(state.channels[0].unfinished, [message(5, 2), message(14, 1)]);
         assert_eq!(state.channels[0].finished, [3..4, 11..13]);
         assert_eq!((state.end, state.released, state.last_id), (100, 100, 7));
+        assert_eq!((state.channels[0].finished_below, state.channels[0].cursor), (10, 50));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Topic {
             let due_ns = now.monotonic_ns.saturating_add(delay_ns);
             self.log.hold(held.batch, self.channels.len() as u32);
             for (_, channel) in &mut self.channels {
-                channel.defer(due_ns, held);
+                channel.defer(due_ns, held, now);
             }
             self.log.release(held.batch);
             self.wake_at_ns = self.wake_at_ns.min(due_ns);

@@ -136,9 +136,9 @@ impl Disk {
             Request::Drop { first } => drop(self.stored.remove(&first)),
             Request::Save(image) => self.image = Some((step, image)),
             Request::Advance(progress) => {
-                if let Some((_, image)) = &mut self.image {
-                    image.advance([progress]);
-                }
+                let (saved_at, image) = self.image.as_mut().expect("a topic is saved when it is made");
+                *saved_at = step;
+                image.advance([progress]);
             }
             Request::Delete => self.stored.clear(),
             Request::Read { .. } => unreachable!("reads wait apart"),

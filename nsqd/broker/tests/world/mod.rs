@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use nsq::wire::message::MessageId;
 use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::storage::Position;
+use nsqd_broker::storage::{Durability, Position};
 use nsqd_broker::{Now, Publication, Topic, TopicSettings};
 
 use self::channel::ModelChannel;
@@ -114,6 +114,8 @@ impl World {
         TopicSettings {
             name: TopicName::parse("topic").unwrap(),
             node_id: 7,
+            durability: if memory_messages_max == 0 { Durability::Os } else { Durability::Memory },
+            chosen_durability: None,
             memory_messages_max,
             channel_consumers_max: 0,
             requeue_on_disconnect: true,

@@ -67,6 +67,7 @@ impl World {
         let kept = self.kept();
         self.check_nothing_lost(&kept);
         self.check_nothing_old(&kept);
+        self.check_delays_kept(&kept);
         if is_saved_in_time {
             self.check_only_recent_changes_undone(&kept);
         }
@@ -116,6 +117,22 @@ impl World {
         let monotonic_ns = self.now().monotonic_ns;
         let timer_is_late = self.topic.poll_timeout().is_some_and(|at| at <= monotonic_ns);
         self.settings.memory_messages_max == 0 && self.disk.is_idle() && !timer_is_late
+    }
+
+    /// A message that was published with a delay, and whose publisher was told that it is safe, comes at its time.
+    fn check_delays_kept(&self, kept: &Kept) {
+        for (name, after) in &kept.channels {
+            let Some(before) = self.channels.get(name) else { continue };
+            let safe = before.deferred.iter().filter(|(number, _)| self.safe.contains(number));
+            for (number, message) in safe.filter(|(_, message)| message.attempts == 0) {
+                let due_ns = after.deferred.get(number).map(|message| message.due_ns);
+                let waits = kept.backlog.contains_key(number);
+                assert!(
+                    waits || due_ns.is_some_and(|due| due.abs_diff(message.due_ns) <= DUE_TOLERANCE_NS),
+                    "message {number} of {name} is safe, and its time is forgotten"
+                );
+            }
+        }
     }
 
     /// What changed longer ago than the interval at which states are saved stays so: what was finished is, and what was
@@ -176,6 +193,15 @@ impl World {
             {
                 if !aside {
                     channel.ready.insert(number, 0);
+                }
+            }
+            // Since the whole was saved, what was finished is what is said to be.
+            let passed = saved.finished_below.min(image.released)..saved.cursor.min(image.released);
+            for (position, (number, aside)) in stored.range(passed) {
+                let is_finished = saved.finished.iter().any(|range| range.contains(position));
+                let is_named = saved.unfinished.iter().any(|message| message.position == *position);
+                if !aside && !is_finished && !is_named {
+                    channel.ready.insert(*number, 1);
                 }
             }
             for message in &saved.unfinished {

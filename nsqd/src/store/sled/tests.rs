@@ -44,6 +44,7 @@ fn log_with_batches(home: &TempDir) -> SledLog {
         name: ChannelName::parse("c").unwrap(),
         paused: false,
         cursor: 2,
+        finished_below: 2,
         finished: vec![],
         unfinished: vec![],
     }];
