@@ -1,6 +1,7 @@
 //! A log that fails when it is told to: for tests.
 
 use std::io;
+use std::time::Instant;
 
 use nsqd_broker::storage::{Position, Progress, StoredBatch, TopicImage};
 
@@ -25,6 +26,8 @@ pub enum Call {
     Delete,
     /// [`Log::sync`]
     Sync,
+    /// [`Log::handle_due`]
+    HandleDue,
 }
 
 /// Passes every call on to the log inside, except those that are to fail: they do nothing and are
@@ -87,6 +90,14 @@ impl<L: Log> Log for FaultyLog<L> {
 
     fn sync(&mut self) -> Result<(), LogError> {
         self.pass(Call::Sync)?.sync()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.inner.due()
+    }
+
+    fn handle_due(&mut self) -> Result<(), LogError> {
+        self.pass(Call::HandleDue)?.handle_due()
     }
 
     fn damage(&self) -> Damage {

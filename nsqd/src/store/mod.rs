@@ -4,6 +4,8 @@
 //! is the broker's business. [`worker`] is the thread that owns one and carries out what the topics ask.
 //! [`sled`] keeps the spill of the memory level on a disk; [`memory`] and [`faulty`] are for tests.
 
+use std::time::Instant;
+
 use nsqd_broker::storage::{BatchSummary, Position, Progress, StoredBatch, TopicImage};
 
 pub mod faulty;
@@ -92,6 +94,17 @@ pub trait Log: Send {
     /// An error means that any write since the last successful sync may be lost, also one that was
     /// answered with `Ok`.
     fn sync(&mut self) -> Result<(), LogError>;
+
+    /// When [`handle_due`](Log::handle_due) is to be called if nothing else is; `None` as long as nothing needs it.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does part of what is to be done between groups, never within one: whoever owns the log calls this when it is
+    /// [`due`](Log::due), also where groups follow one another without a pause.
+    fn handle_due(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// What was found damaged since the log was opened.
     fn damage(&self) -> Damage {

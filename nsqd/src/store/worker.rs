@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use nsqd_broker::storage::{Event, Position, Request};
 
@@ -86,6 +87,7 @@ impl Store {
             shared: shared.clone(),
             unfinished: Vec::new(),
             abandoned: None,
+            upkeep_failed: false,
         };
         let thread = std::thread::Builder::new().name("nsqd-store".to_owned()).spawn(move || worker.run())?;
         Ok(Self { handle: Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) }) })
@@ -185,21 +187,37 @@ struct Worker {
     unfinished: Vec<(TopicNumber, Request)>,
     /// Why batches failed that nobody asks for again, as the queue is closed.
     abandoned: Option<LogError>,
+    /// Whether what is wrong with the disk was noted between groups.
+    upkeep_failed: bool,
 }
 
 impl Worker {
     fn run(&mut self) -> Result<(), LogError> {
         let mut outcome = Ok(());
-        while let Some(work) = self.shared.queue.wait() {
+        while let Some(work) = self.shared.queue.wait(self.log.due()) {
             self.read_all(work.reads);
             if !work.group.is_empty() {
                 outcome = self.carry_out(work.group);
+            }
+            if self.log.due().is_some_and(|due| due <= Instant::now()) {
+                self.handle_due();
             }
         }
         if !self.unfinished.is_empty() {
             outcome = self.carry_out(Vec::new());
         }
         self.abandoned.take().map_or(outcome, Err)
+    }
+
+    /// Lets the log do what it does between groups.
+    fn handle_due(&mut self) {
+        let outcome = self.log.handle_due().map_err(|error| error.to_string());
+        self.shared.note_damage(self.log.damage());
+        // That this went well says nothing of what failed in a group.
+        if outcome.is_err() || self.upkeep_failed {
+            self.upkeep_failed = outcome.is_err();
+            self.shared.note_health(outcome);
+        }
     }
 
     fn carry_out(&mut self, new: Vec<(TopicNumber, Request)>) -> Result<(), LogError> {
@@ -216,6 +234,7 @@ impl Worker {
         let ended = outcome.end(&mut *self.log);
         self.unfinished = ended.unfinished;
         if ended.wrote {
+            self.upkeep_failed = false;
             self.shared.note_health(ended.result.as_ref().map(drop).map_err(ToString::to_string));
         }
         self.shared.note_damage(self.log.damage());

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 use nsqd_broker::storage::{Position, Request};
 use tokio::sync::Notify;
@@ -110,11 +111,19 @@ impl Queue {
         }
     }
 
-    /// Blocks until there is something to do; `None` when nothing waits and nothing will come.
-    pub(super) fn wait(&self) -> Option<Work> {
+    /// Blocks until there is something to do, or until `due`: what is to be done may be nothing then. `None` when
+    /// nothing waits and nothing will come.
+    pub(super) fn wait(&self, due: Option<Instant>) -> Option<Work> {
         let idle = |waiting: &mut Waiting| waiting.is_empty() && !waiting.closed;
-        let mut waiting = self.arrived.wait_while(self.waiting(), idle).expect(NO_PANIC);
-        if waiting.is_empty() {
+        let waiting = self.waiting();
+        let mut waiting = match due {
+            Some(due) => {
+                let longest = due.saturating_duration_since(Instant::now());
+                self.arrived.wait_timeout_while(waiting, longest, idle).expect(NO_PANIC).0
+            }
+            None => self.arrived.wait_while(waiting, idle).expect(NO_PANIC),
+        };
+        if waiting.is_empty() && waiting.closed {
             return None;
         }
         let reads = std::mem::take(&mut waiting.reads);
