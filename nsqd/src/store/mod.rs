@@ -9,8 +9,10 @@ use std::time::Instant;
 use nsqd_broker::storage::{BatchSummary, Position, Progress, StoredBatch, TopicImage};
 
 pub mod faulty;
+mod files;
 mod image;
 pub mod memory;
+mod reserve;
 pub mod sled;
 #[cfg(test)]
 mod suite;

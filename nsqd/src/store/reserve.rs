@@ -1,27 +1,31 @@
 //! Room on the disk that is given up when the disk is full.
 //!
-//! sled writes to forget, and so would never forget anything on a disk that it has filled itself. Batches
+//! A log writes to forget, and so would never forget anything on a disk that it has filled itself. Batches
 //! are only taken while the reserve is held; when a write fails the reserve is released, and what is
 //! finished can be forgotten in the room it leaves.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The size of the reserve in bytes: eight segments of sled's.
-const RESERVE_BYTES: usize = 8 * 1024 * 1024;
+use super::files::{Files, is_missing};
 
-#[derive(Debug)]
+/// The usual size of a reserve in bytes: eight segments of sled's, or a checkpoint of the journal's for
+/// half a million batches.
+pub(super) const RESERVE_BYTES: usize = 8 * 1024 * 1024;
+
+const NAME: &str = "reserve";
+
 pub(super) struct Reserve {
-    path: PathBuf,
+    files: Arc<dyn Files>,
+    bytes: usize,
     held: bool,
 }
 
 impl Reserve {
-    pub(super) fn open(home: &Path) -> Self {
-        let path = home.join("reserve");
-        let held = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == RESERVE_BYTES as u64);
-        Self { path, held }
+    pub(super) fn open(files: Arc<dyn Files>, bytes: usize) -> Self {
+        let length = files.open(NAME).and_then(|file| file.length());
+        let held = length.is_ok_and(|length| length == bytes as u64);
+        Self { files, bytes, held }
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -31,7 +35,8 @@ impl Reserve {
     /// Takes the room; an error where there is not enough.
     pub(super) fn hold(&mut self) -> io::Result<()> {
         if !self.held {
-            if let Err(error) = fs::write(&self.path, vec![1; RESERVE_BYTES]) {
+            let taken = self.files.create(NAME).and_then(|file| file.write_at(&vec![1; self.bytes], 0));
+            if let Err(error) = taken {
                 self.release();
                 return Err(error);
             }
@@ -43,9 +48,9 @@ impl Reserve {
     /// Gives the room up.
     pub(super) fn release(&mut self) {
         self.held = false;
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(file = %self.path.display(), %error, "could not give up the reserve of the store");
+        match self.files.remove(NAME) {
+            Err(error) if !is_missing(&error) => {
+                tracing::warn!(%error, "could not give up the reserve of the store");
             }
             _ => {}
         }
@@ -55,24 +60,29 @@ impl Reserve {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::files::Directory;
+
+    fn reserve(home: &std::path::Path) -> Reserve {
+        Reserve::open(Arc::new(Directory::at(home)), 100)
+    }
 
     #[test]
     fn the_reserve_is_held_over_a_restart_until_it_is_released() {
         let home = tempfile::tempdir().unwrap();
-        let mut reserve = Reserve::open(home.path());
-        assert!(!reserve.is_held());
-        reserve.hold().unwrap();
-        reserve = Reserve::open(home.path());
-        assert!(reserve.is_held());
-        reserve.release();
-        assert!(!reserve.is_held() && !Reserve::open(home.path()).is_held());
+        let mut held = reserve(home.path());
+        assert!(!held.is_held());
+        held.hold().unwrap();
+        held = reserve(home.path());
+        assert!(held.is_held());
+        held.release();
+        assert!(!held.is_held() && !reserve(home.path()).is_held());
     }
 
     #[test]
     fn where_there_is_no_room_nothing_is_held() {
         let home = tempfile::tempdir().unwrap();
-        let mut reserve = Reserve::open(&home.path().join("missing"));
-        assert!(reserve.hold().is_err());
-        assert!(!reserve.is_held());
+        let mut held = reserve(&home.path().join("missing"));
+        assert!(held.hold().is_err());
+        assert!(!held.is_held());
     }
 }

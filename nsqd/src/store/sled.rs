@@ -8,7 +8,6 @@
 //! - `database`: one open database; which errors condemn data and which do not.
 //! - `keeper`: opens, opens again, and leaves databases; `carry`: what goes from one to the next.
 //! - `epoch`: the directories that follow one another, because sled's files do not shrink.
-//! - `reserve`: room to forget in when the disk is full.
 //!
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
 //! disk itself. That is the promise of the memory level; the others need a journal, which is not here yet.
@@ -18,7 +17,6 @@ mod database;
 mod epoch;
 mod keeper;
 mod record;
-mod reserve;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -13,11 +13,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::carry::{Carried, carry_over};
 use super::database::{Database, Fault};
 use super::epoch::Epochs;
-use super::reserve::Reserve;
+use crate::store::files::Directory;
+use crate::store::reserve::{RESERVE_BYTES, Reserve};
 use crate::store::{Damage, LogError};
 
 /// A database below this size in bytes is not left, however little of it lives, unless the disk is full.
@@ -64,7 +66,7 @@ impl Keeper {
             home: home.to_owned(),
             epochs,
             epoch,
-            reserve: Reserve::open(home),
+            reserve: Reserve::open(Arc::new(Directory::at(home)), RESERVE_BYTES),
             database: None,
             refuses_writes: false,
             unsynced: false,
