@@ -34,7 +34,6 @@ pub(super) fn encode(image: &TopicImage) -> Vec<u8> {
 }
 
 /// What changed in a topic, as bytes.
-#[cfg_attr(not(test), expect(dead_code, reason = "the journal is to keep progress apart from states"))]
 pub(super) fn encode_progress(progress: &Progress) -> Vec<u8> {
     let mut out = Writer(vec![VERSION]);
     out.number(progress.end);
@@ -52,7 +51,6 @@ pub(super) fn encode_progress(progress: &Progress) -> Vec<u8> {
 }
 
 /// `None` where the bytes are not what [`encode_progress`] makes.
-#[cfg_attr(not(test), expect(dead_code, reason = "the journal is to keep progress apart from states"))]
 pub(super) fn decode_progress(bytes: &[u8]) -> Option<Progress> {
     let mut rest = Reader(bytes);
     if rest.byte()? != VERSION {
@@ -97,6 +95,13 @@ pub(super) fn decode(bytes: &[u8]) -> Option<TopicImage> {
         image.channels.push(rest.channel(version)?);
     }
     rest.0.is_empty().then_some(image)
+}
+
+/// The topic's name in what [`encode`] makes, without a look at the rest.
+pub(super) fn name(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = Reader(bytes);
+    rest.byte()?;
+    rest.name()
 }
 
 /// The state of a topic that is only known by its name and its batches: everything that is here is yet to be

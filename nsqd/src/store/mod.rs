@@ -2,7 +2,8 @@
 //!
 //! A [`Log`] is a place that keeps batches and states. It knows numbers, positions and bytes; what they mean
 //! is the broker's business. [`worker`] is the thread that owns one and carries out what the topics ask.
-//! [`sled`] keeps the spill of the memory level on a disk; [`memory`] and [`faulty`] are for tests.
+//! [`sled`] keeps the spill of the memory level on a disk, [`journal`] what the durable levels promise; [`memory`]
+//! and [`faulty`] are for tests.
 
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use nsqd_broker::storage::{BatchSummary, Position, Progress, StoredBatch, TopicI
 pub mod faulty;
 mod files;
 mod image;
+pub mod journal;
 pub mod memory;
 mod reserve;
 pub mod sled;
@@ -42,7 +44,7 @@ pub struct Damage {
     pub batches: u64,
     /// Saved states that could not be read.
     pub images: u64,
-    /// Whole databases that would not open. They were set aside.
+    /// Whole databases that would not open, and indexes that had to be made anew. They were set aside.
     pub databases: u64,
 }
 

@@ -1,0 +1,58 @@
+//! Puts damaged bytes aside for somebody to look at: never more of them than there is room for.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::segments::Segments;
+use crate::store::files::Files;
+
+/// The most that is kept of one place, in bytes.
+const PLACE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The most that is kept of all together, in bytes.
+const BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+pub(super) struct Aside {
+    files: Arc<dyn Files>,
+    /// How many bytes are there.
+    bytes: u64,
+}
+
+impl Aside {
+    pub(super) fn open(files: Arc<dyn Files>) -> io::Result<Self> {
+        let mut bytes = 0;
+        for name in files.list()?.iter().filter(|name| name.ends_with(".bad")) {
+            bytes += files.open(name)?.length()?;
+        }
+        Ok(Self { files, bytes })
+    }
+
+    /// Copies what is at a place in a segment, as much of it as can be had. The name of the copy, if there is one.
+    pub(super) fn keep(
+        &mut self,
+        segments: &mut Segments,
+        segment: u32,
+        range: Range<u64>,
+    ) -> Option<String> {
+        let name = format!("{segment:016x}-{}.bad", range.start);
+        let length = (range.end - range.start).min(PLACE_BYTES_MAX).min(BYTES_MAX.saturating_sub(self.bytes));
+        let mut copy = || -> io::Result<u64> {
+            let mut bytes = vec![0; length as usize];
+            let read = segments.file(segment)?.read_at(&mut bytes, range.start)?;
+            self.files.create(&name)?.write_at(&bytes[..read], 0)?;
+            Ok(read as u64)
+        };
+        match copy() {
+            Ok(copied) if length > 0 => {
+                self.bytes += copied;
+                Some(name)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(name, %error, "could not copy damaged bytes of the journal");
+                None
+            }
+        }
+    }
+}

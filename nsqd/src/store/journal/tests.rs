@@ -1,0 +1,18 @@
+//! The log in segment files where it differs from others.
+
+use super::*;
+use crate::store::suite::log_suite;
+
+/// Segments so short that the suite fills many.
+const SMALL: JournalSettings = JournalSettings {
+    default_durability: Durability::Disk,
+    sync_every: 2_500,
+    sync_timeout: Duration::from_secs(2),
+    segment_bytes: 64 * 1024,
+    reserve_bytes: 1024,
+};
+
+log_suite!({
+    let home = tempfile::tempdir().unwrap();
+    move || Box::new(Journal::open(&home.path().join("journal"), SMALL).unwrap()) as Box<dyn Log>
+});

@@ -1,0 +1,220 @@
+//! Writes drafts to the end of the log: which segment is the last, what of it is on the disk, and how the ones
+//! before it ended.
+//!
+//! ```text
+//!            full: cut, synced               a write or a sync failed
+//!   writing ───────────────────▶ sealed       writing ───────────────▶ abandoned
+//!      ▲                                                                   │ what was acknowledged and is
+//!      └─ a new one, with the next draft                                   ▼ perhaps not on the disk is owed
+//! ```
+//!
+//! A segment in which anything failed is never written again, and its sync never tried again: the system may have
+//! forgotten what it could not write. It knows nothing of the index, and of a draft only how long it is.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::draft::Draft;
+use super::record::{Ended, Location, bind, push_begin};
+use super::segments::Segments;
+use crate::store::files::File;
+
+pub(super) struct Writer {
+    segment_bytes: u64,
+    /// The number of the next segment. Numbers are never used again.
+    next: u32,
+    current: Option<Current>,
+    /// How segments ended, where no later one says so on the disk.
+    ended: Vec<Ended>,
+    /// What was acknowledged, and must be written anew because it is perhaps not on the disk.
+    owed: Vec<(u32, Range<u64>)>,
+    /// Set exactly while something written is not synced.
+    unsynced: Option<Unsynced>,
+}
+
+struct Current {
+    segment: u32,
+    file: Arc<dyn File>,
+    /// Where its first draft stands.
+    begins: u64,
+    end: u64,
+    synced: u64,
+    /// Up to where the disk has given room and size.
+    prepared: u64,
+}
+
+/// What is written and not synced.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsynced {
+    pub(super) since: Instant,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+}
+
+/// Drafts up to this length are written with zeros behind them, in bytes...
+const SMALL_BYTES: usize = 64 * 1024;
+
+/// ...of this length: a sync is much faster where the file has its room and size already.
+const PREPARED_BYTES: usize = 256 * 1024;
+
+impl Writer {
+    pub(super) fn new(segment_bytes: u64, next: u32) -> Self {
+        Self { segment_bytes, next, current: None, ended: Vec::new(), owed: Vec::new(), unsynced: None }
+    }
+
+    /// Writes the draft, and says where. It is on the disk after the next [`sync`](Self::sync); `prepare` says that
+    /// this follows at once.
+    ///
+    /// After an error nothing of it counts as written, and the segment is given up.
+    pub(super) fn write(
+        &mut self,
+        segments: &mut Segments,
+        draft: &mut Draft,
+        prepare: bool,
+    ) -> io::Result<Location> {
+        let length = draft.length();
+        if self.current.as_ref().is_some_and(|current| current.end + length > self.segment_bytes) {
+            self.seal(segments)?;
+        }
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => self.begin(segments)?,
+        };
+        let location = Location { segment: current.segment, offset: current.end };
+        let outcome = current.append(draft.bound_to(location, current.synced), prepare);
+        self.current = Some(current);
+        if let Err(error) = outcome {
+            // What was written before it may still reach the disk.
+            if self.unsynced.is_none() || self.sync(segments, None).is_ok() {
+                self.give_up(segments);
+            }
+            return Err(error);
+        }
+        let unsynced = self.unsynced.get_or_insert_with(Unsynced::now);
+        unsynced.messages += draft.messages();
+        unsynced.bytes += length;
+        Ok(location)
+    }
+
+    /// Puts everything that was written on the disk.
+    ///
+    /// After an error the segment is given up, and what was written from `last` on counts as not written.
+    pub(super) fn sync(&mut self, segments: &mut Segments, last: Option<Location>) -> io::Result<()> {
+        let Some(current) = self.current.as_mut().filter(|_| self.unsynced.is_some()) else {
+            return Ok(());
+        };
+        let outcome = current.file.sync_data();
+        match &outcome {
+            Ok(()) => {
+                current.synced = current.end;
+                self.unsynced = None;
+                self.ended.clear();
+            }
+            Err(_) => {
+                current.end = last.map_or(current.end, |last| last.offset);
+                self.give_up(segments);
+            }
+        }
+        outcome
+    }
+
+    /// Where the next record would stand, and that everything before it is on the disk.
+    pub(super) fn position(&self) -> Option<Location> {
+        if self.unsynced.is_some() || !self.owed.is_empty() {
+            return None;
+        }
+        let location = |current: &Current| Location { segment: current.segment, offset: current.end };
+        Some(self.current.as_ref().map_or(Location { segment: self.next, offset: 0 }, location))
+    }
+
+    /// What must be written anew.
+    pub(super) fn owed(&self) -> &[(u32, Range<u64>)] {
+        &self.owed
+    }
+
+    /// What was owed is written anew, and on the disk.
+    pub(super) fn paid(&mut self) {
+        self.owed.clear();
+    }
+
+    /// What is written and not synced.
+    pub(super) fn unsynced(&self) -> Option<Unsynced> {
+        self.unsynced
+    }
+
+    /// The segment that is written.
+    pub(super) fn current(&self) -> Option<u32> {
+        self.current.as_ref().map(|current| current.segment)
+    }
+
+    /// Ends the segment that is written. A new one is begun when something is to be written.
+    pub(super) fn seal(&mut self, segments: &mut Segments) -> io::Result<()> {
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        // Where the rest is not cut off nothing is lost but room.
+        let _ = current.file.set_len(current.end);
+        self.sync(segments, None)?;
+        if let Some(current) = self.current.take() {
+            self.ended.push(Ended { segment: current.segment, end: current.end, synced: current.synced });
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, segments: &mut Segments) -> io::Result<Current> {
+        let segment = self.next;
+        self.next += 1;
+        let mut beginning = Vec::new();
+        push_begin(&mut beginning, &self.ended);
+        bind(&mut beginning, Location { segment, offset: 0 }, 0);
+        let file = segments.create(segment, &beginning)?;
+        let end = beginning.len() as u64;
+        Ok(Current { segment, file, begins: end, end, synced: 0, prepared: end })
+    }
+
+    /// Gives the segment up. What of it is not on the disk is owed.
+    fn give_up(&mut self, segments: &mut Segments) {
+        self.unsynced = None;
+        let Some(Current { segment, file, begins, end, synced, .. }) = self.current.take() else {
+            return;
+        };
+        if end == begins {
+            segments.remove_new(segment);
+            return;
+        }
+        tracing::warn!(segment, end, synced, "gave up a segment of the journal that could not be written");
+        // Where the rest is not cut off it is read at the next start, and what it says was asked for once.
+        let _ = file.set_len(end);
+        self.ended.push(Ended { segment, end, synced });
+        if synced < end {
+            self.owed.push((segment, synced.max(begins)..end));
+        }
+    }
+}
+
+impl Unsynced {
+    fn now() -> Self {
+        Self { since: Instant::now(), messages: 0, bytes: 0 }
+    }
+}
+
+impl Current {
+    fn append(&mut self, bytes: &mut Vec<u8>, prepare: bool) -> io::Result<()> {
+        let length = bytes.len();
+        let end = self.end + length as u64;
+        let more = prepare && end > self.prepared && length <= SMALL_BYTES;
+        if more {
+            bytes.resize(length + PREPARED_BYTES, 0);
+        }
+        let outcome = self.file.write_at(bytes, self.end);
+        if more {
+            self.prepared = self.end + bytes.len() as u64;
+            bytes.truncate(length);
+        }
+        outcome?;
+        self.end = end;
+        Ok(())
+    }
+}
