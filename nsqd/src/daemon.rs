@@ -28,16 +28,22 @@ use crate::lookup::{Lookups, Settings as LookupSettings};
 use crate::metrics::snapshot::StatsFilter;
 use crate::metrics::statsd::{Form, Round};
 use crate::metrics::statsd_push::Push;
-use crate::node::{Node, NodeSettings};
+use crate::node::{Durability, Node, NodeSettings};
 use crate::options::{Address, Options, PROGRAM, TlsMinVersion, TlsRequired};
-use crate::store::LogError;
+use crate::store::journal::{Journal, JournalSettings};
+use crate::store::places::Places;
 use crate::store::sled::SledLog;
+use crate::store::watermark::{Room, Watermark};
 use crate::store::worker::StoreOptions;
+use crate::store::{Log, LogError};
 use crate::tcp::{self, TcpSettings};
 use crate::topology_file::{self, TopologyFileError};
 
 /// Where in the data directory the spill is.
 const SPILL_DIRECTORY: &str = "spill";
+
+/// Where in the data directory the journal is.
+const JOURNAL_DIRECTORY: &str = "journal";
 
 /// The experiment in which messages go to consumers that are near first.
 const TOPOLOGY_AWARE: &str = "topology-aware-consumption";
@@ -180,10 +186,29 @@ pub async fn serve(
 }
 
 fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Node>, StartError> {
-    let log = SledLog::open(&data_dir.join(SPILL_DIRECTORY))?;
+    let spill = SledLog::open(&data_dir.join(SPILL_DIRECTORY))?;
+    let durability = durability(options);
+    let settings = JournalSettings {
+        default_durability: durability,
+        sync_every: options.sync_every,
+        sync_timeout: options.sync_timeout,
+        ..JournalSettings::default()
+    };
+    let journal = Journal::open(&data_dir.join(JOURNAL_DIRECTORY), settings)?;
+    // -1 leaves it to the watermark.
+    let keep_free = u64::try_from(options.min_free_disk).ok();
+    let room = || {
+        let data_dir = data_dir.to_owned();
+        move || Room::on(&data_dir)
+    };
+    let logs = Places {
+        spill: Box::new(Watermark::new(spill, keep_free, room())) as Box<dyn Log>,
+        journal: Box::new(Watermark::new(journal, keep_free, room())) as Box<dyn Log>,
+    };
     let settings = NodeSettings {
         node_id: options.node_id,
         data_path: data_dir.to_owned(),
+        durability,
         mem_queue_size: options.mem_queue_size as u64,
         channel_consumers_max: options.max_channel_consumers.try_into().unwrap_or(0),
         requeue_on_disconnect: options.requeue_on_disconnect,
@@ -192,7 +217,16 @@ fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Nod
         sync_timeout: options.sync_timeout,
         store: StoreOptions::default(),
     };
-    Ok(Node::start(settings, clock, Box::new(log))?)
+    Ok(Node::start(settings, clock, logs)?)
+}
+
+/// What the flags say that the acknowledgement of a publish promises (docs/durability.md).
+fn durability(options: &Options) -> Durability {
+    match (options.mem_queue_size, options.sync_every) {
+        (0, 1) => Durability::Disk,
+        (0, _) => Durability::Os,
+        _ => Durability::Memory,
+    }
 }
 
 /// The ports that are listened on; `None` for a Unix socket or nothing.

@@ -105,7 +105,7 @@ fn declared_topic(name: &str, topic: Topic) -> Result<DeclaredTopic, String> {
         Ok(DeclaredChannel { name: ChannelName::parse(&channel).ok_or_else(invalid)?, paused })
     };
     let channels = topic.channels.into_iter().map(channel).collect::<Result<_, String>>()?;
-    Ok(DeclaredTopic { name: parsed, paused: topic.paused, channels })
+    Ok(DeclaredTopic { name: parsed, durability: None, paused: topic.paused, channels })
 }
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn topic(name: &str, paused: Option<bool>, channels: Vec<DeclaredChannel>) -> DeclaredTopic {
-        DeclaredTopic { name: TopicName::parse(name).unwrap(), paused, channels }
+        DeclaredTopic { name: TopicName::parse(name).unwrap(), durability: None, paused, channels }
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub struct TopicMetadata {
     /// Whether the topic is paused.
     #[serde(deserialize_with = "null_as_default")]
     pub paused: bool,
+    /// What was chosen for the topic: `memory`, `os` or `disk`. v1.3.0 has no such key, and ignores it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
     /// The topic's channels; `null` when there are none.
     pub channels: Option<Vec<ChannelMetadata>>,
 }

@@ -52,6 +52,10 @@ impl DamageStats {
 pub struct TopicStats {
     /// The topic's name.
     pub topic_name: String,
+    /// What an acknowledgement promises (`memory`, `os` or `disk`), where that was chosen for the topic or is more than
+    /// memory. v1.3.0 has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
     /// By name.
     #[serde(deserialize_with = "null_as_default")]
     pub channels: Vec<ChannelStats>,

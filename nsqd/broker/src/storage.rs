@@ -24,9 +24,28 @@ pub enum Durability {
 }
 
 impl Durability {
+    /// The level of that name: `memory`, `os` or `disk`.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Memory, Self::Os, Self::Disk].into_iter().find(|level| level.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Os => "os",
+            Self::Disk => "disk",
+        }
+    }
+
     /// Whether an acknowledgement waits for the log.
     pub fn is_durable(self) -> bool {
         self != Self::Memory
+    }
+}
+
+impl std::fmt::Display for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn refusal(action: &str, error: AdminError) -> HttpError {
     match error {
         AdminError::TopicNotFound => HttpError::topic_not_found(),
         AdminError::ChannelNotFound => HttpError::channel_not_found(),
+        AdminError::DurabilityConflict => HttpError::new(StatusCode::CONFLICT, "DURABILITY_CONFLICT"),
         AdminError::Internal(cause) => {
             tracing::error!("failure in {action} - {cause}");
             HttpError::internal_error()

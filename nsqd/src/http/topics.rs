@@ -3,12 +3,25 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use nsq::daemon::http::{HttpError, Query, Reply};
 
 use super::{HttpState, arguments};
+use crate::node::Durability;
 
 pub(super) async fn create(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
-    state.node.create_topic(arguments::topic(&query)?);
+    let topic = arguments::topic(&query)?;
+    match query.first("durability") {
+        None => state.node.create_topic(topic),
+        Some(level) => {
+            let durability = Durability::parse(level)
+                // An ephemeral topic never touches the disk.
+                .filter(|level| !topic.is_ephemeral() || !level.is_durable())
+                .ok_or_else(|| HttpError::new(StatusCode::BAD_REQUEST, "INVALID_DURABILITY"))?;
+            let created = state.node.create_topic_with(topic, durability);
+            created.map_err(|error| arguments::refusal("/topic/create", error))?;
+        }
+    }
     Ok(Reply::Empty)
 }
 
@@ -52,6 +65,13 @@ mod tests {
             ("/topic/create?topic=%", "400 INVALID_REQUEST"),
             ("/topic/create?topic=t&topic=$", "200 "),
             ("/topic/create?topic=t", "200 "),
+            ("/topic/create?topic=d&durability=never", "400 INVALID_DURABILITY"),
+            ("/topic/create?topic=d%23ephemeral&durability=os", "400 INVALID_DURABILITY"),
+            ("/topic/create?topic=d&durability=disk", "200 "),
+            ("/topic/create?topic=d&durability=os", "200 "),
+            ("/topic/create?topic=d&durability=memory", "409 DURABILITY_CONFLICT"),
+            ("/topic/create?topic=d", "200 "),
+            ("/topic/create?topic=t&durability=disk", "409 DURABILITY_CONFLICT"),
             ("/topic/empty", "400 MISSING_ARG_TOPIC"),
             ("/topic/empty?topic=$", "400 INVALID_TOPIC"),
             ("/topic/empty?topic=nope", "404 TOPIC_NOT_FOUND"),
@@ -68,6 +88,17 @@ mod tests {
         ] {
             assert_eq!(server.ask(post(target, "topic=form")).await.code(), answer, "{target}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_chosen_durability_shows_in_the_stats() {
+        let server = Server::new();
+        for (topic, level) in [("a", "&durability=disk"), ("b", "&durability=memory"), ("c", "")] {
+            server.ask(post(&format!("/topic/create?topic={topic}{level}"), "")).await;
+        }
+        let topics = server.stats().await.topics.unwrap();
+        let shown: Vec<_> = topics.iter().map(|topic| topic.durability.as_deref()).collect();
+        assert_eq!(shown, [Some("disk"), Some("memory"), None]);
     }
 
     #[tokio::test]

@@ -69,7 +69,7 @@ pub(super) async fn run(
 fn take_over(node: &Node, topic: TopicName, channels: BTreeSet<ChannelName>) {
     tracing::info!(topic = %topic, "LOOKUP: topic {topic} is on other nodes, making it here");
     let channels = channels.into_iter().map(|name| DeclaredChannel { name, paused: None }).collect();
-    node.declare(&DeclaredTopic { name: topic, paused: None, channels });
+    node.declare(&DeclaredTopic { name: topic, durability: None, paused: None, channels });
 }
 
 /// Which topics to make.

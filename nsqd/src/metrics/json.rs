@@ -31,6 +31,7 @@ pub fn health_text(health: &Result<(), String>) -> String {
 fn topic(topic: TopicSnapshot) -> TopicStats {
     TopicStats {
         topic_name: topic.name.to_string(),
+        durability: topic.durability.map(|level| level.to_string()),
         channels: topic.channels.into_iter().map(channel).collect(),
         depth: signed(topic.depth),
         backend_depth: signed(topic.backend_depth),

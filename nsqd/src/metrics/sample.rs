@@ -59,6 +59,7 @@ fn latency(count: u64, value: f64) -> LatencySnapshot {
 
 fn orders() -> TopicSnapshot {
     TopicSnapshot {
+        durability: None,
         name: topic_name("orders"),
         depth: 0,
         backend_depth: 0,
@@ -72,6 +73,7 @@ fn orders() -> TopicSnapshot {
 
 fn other() -> TopicSnapshot {
     TopicSnapshot {
+        durability: None,
         name: topic_name("other"),
         depth: 1,
         message_count: 1,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nsq::api::stats::DamageStats;
 use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::storage::Durability;
 
 /// What one walk over the daemon found.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +32,8 @@ pub struct NodeSnapshot {
 /// A topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicSnapshot {
+    /// What an acknowledgement promises, where it was chosen or is more than what is usual.
+    pub durability: Option<Durability>,
     /// The topic's name.
     pub name: TopicName,
     /// Messages that no channel has been given yet.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use nsq::wire::lookup::Registration;
 use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::storage::Durability;
 use tokio::sync::watch;
 
 use super::Node;
@@ -31,6 +32,8 @@ pub struct Topology {
 pub struct DeclaredTopic {
     /// Its name.
     pub name: TopicName,
+    /// What its acknowledgements are to promise; `None`: as it is, and as the flags say if it is new.
+    pub durability: Option<Durability>,
     /// Whether it is paused; `None`: as it is, and not if it is new.
     pub paused: Option<bool>,
     /// The channels it is to have. Others stay.
@@ -91,12 +94,24 @@ impl Node {
     /// Makes a topic and channels, where they are not there, and pauses or resumes them as is said.
     pub fn declare(&self, declared: &DeclaredTopic) {
         // The topic may be deleted at this moment: then the next of that name is taken.
-        while self.topic_or_new(&declared.name).with(|locked| declare(locked, declared)).is_err() {}
+        while self
+            .topic_or_made(&declared.name, declared.durability)
+            .with(|locked| declare(locked, declared))
+            .is_err()
+        {}
         self.topology_changed();
     }
 }
 
 fn declare(Locked { topic, now, .. }: Locked<'_>, declared: &DeclaredTopic) {
+    if let Some(durability) = declared.durability
+        && !topic.choose_durability(now, durability)
+    {
+        tracing::warn!(
+            topic = %declared.name, declared = %durability, is = %topic.durability(),
+            "a topic that is there keeps the durability it has"
+        );
+    }
     if let Some(paused) = declared.paused.filter(|paused| *paused != topic.is_paused()) {
         topic.pause(now, paused);
     }

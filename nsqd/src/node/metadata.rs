@@ -11,6 +11,7 @@ use std::time::Duration;
 use nsq::api::json::to_go_json;
 use nsq::api::metadata::{ChannelMetadata, Metadata, TopicMetadata};
 use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::storage::Durability;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -148,7 +149,14 @@ impl Node {
                 Some(DeclaredChannel { name: name?, paused: Some(channel.paused) })
             };
             let channels = topic.channels.iter().flatten().filter_map(channel).collect();
-            self.declare(&DeclaredTopic { name, paused: Some(topic.paused), channels });
+            let durability = topic.durability.as_deref().and_then(|level| {
+                let known = Durability::parse(level);
+                if known.is_none() {
+                    tracing::warn!("topic {name} has an unknown durability, {level}: the flags count");
+                }
+                known
+            });
+            self.declare(&DeclaredTopic { name, durability, paused: Some(topic.paused), channels });
         }
     }
 }
@@ -161,6 +169,7 @@ fn topic_metadata(locked: &Locked<'_>) -> TopicMetadata {
     TopicMetadata {
         name: locked.topic.name().to_string(),
         paused: locked.topic.is_paused(),
+        durability: locked.topic.chosen_durability().map(|level| level.to_string()),
         channels: (!channels.is_empty()).then_some(channels),
     }
 }

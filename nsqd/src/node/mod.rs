@@ -25,15 +25,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use nsq::daemon::clock::Clock;
 use nsq::wire::name::{ChannelName, TopicName};
-use nsqd_broker::storage::{Durability, Event, Request, TopicImage};
+use nsqd_broker::storage::{Event, Request, TopicImage};
 use nsqd_broker::{Publication, Topic, TopicSettings};
 use tokio::sync::watch;
 
 pub use client::{Authorized, Client, Facts, Identity, Tls};
 pub use discovery::{DeclaredChannel, DeclaredTopic, Registrations, Topology};
 pub use metadata::MetadataError;
+pub use nsqd_broker::storage::Durability;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 
+use crate::store::places::Places;
 use crate::store::worker::{Store, StoreOptions};
 use crate::store::{Log, LogError, TopicNumber};
 use timers::Timers;
@@ -46,7 +48,9 @@ pub struct NodeSettings {
     pub node_id: u16,
     /// Where `nsqd.dat` is kept.
     pub data_path: PathBuf,
-    /// How many waiting messages of a topic stay in memory.
+    /// What the acknowledgement of a publish promises, unless something else was chosen for the topic.
+    pub durability: Durability,
+    /// How many waiting messages of a topic stay in memory where that is all that is promised.
     pub mem_queue_size: u64,
     /// How many consumers a channel may have; 0: any number.
     pub channel_consumers_max: u64,
@@ -82,6 +86,9 @@ pub enum AdminError {
     /// There is no such channel on that topic.
     #[error("channel not found")]
     ChannelNotFound,
+    /// The topic has another durability, which cannot be changed while it is there.
+    #[error("durability conflict")]
+    DurabilityConflict,
     /// It was done, but could not be written down.
     #[error("{0}")]
     Internal(String),
@@ -101,6 +108,10 @@ pub enum StartError {
 /// How often what became of messages is saved where an acknowledgement promises that they are kept: what was finished
 /// longer ago than twice this does not come again after a crash.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How many waiting messages stay in memory of a topic for which memory was chosen where the flags say none: as many as
+/// without flags.
+const CHOSEN_MEMORY_MESSAGES_MAX: u64 = 10_000;
 
 /// The topics of this daemon.
 pub struct Node {
@@ -129,13 +140,13 @@ struct Topics {
 impl Node {
     // ---- starting and stopping -----------------------------------------------------------------------
 
-    /// Takes up what `nsqd.dat` and `log` hold, and starts the thread that owns the log from then on.
+    /// Takes up what `nsqd.dat` and the logs hold, and starts the threads that own the logs from then on.
     pub fn start(
         settings: NodeSettings,
         clock: Clock,
-        mut log: Box<dyn Log>,
+        mut logs: Places<Box<dyn Log>>,
     ) -> Result<Arc<Self>, StartError> {
-        let saved = log.load()?;
+        let saved = logs.load(settings.durability)?;
         let metadata = metadata::read(&settings.data_path)?;
         // Set before anything is asked of the store, so that no answer misses it.
         let home = Arc::new(OnceLock::<Weak<Self>>::new());
@@ -147,12 +158,16 @@ impl Node {
                 }
             }
         };
-        let store = Store::start(log, deliver, settings.store).map_err(LogError::from)?;
+        let start = |log, name| Store::start(log, name, deliver.clone(), settings.store);
+        let stores = Places {
+            spill: start(logs.spill, "nsqd-spill").map_err(LogError::from)?,
+            journal: start(logs.journal, "nsqd-journal").map_err(LogError::from)?,
+        };
         let node = Arc::new(Self {
             metadata: metadata::Writer::new(&settings.data_path),
             topology: watch::Sender::default(),
             expects_channels: AtomicBool::new(false),
-            surroundings: Arc::new(Surroundings { clock, store, timers: Timers::default() }),
+            surroundings: Arc::new(Surroundings { clock, stores, timers: Timers::default() }),
             topics: RwLock::default(),
             clients: Mutex::default(),
             next_client: AtomicU64::new(1),
@@ -197,7 +212,9 @@ impl Node {
             tracing::info!(topic = %topic.name, "TOPIC({}): closing", topic.name);
             let _ = topic.with(|locked| locked.topic.request_save_all(locked.now));
         }
-        self.surroundings.store.stop()?;
+        // Both are stopped, whatever becomes of the first.
+        let [spilled, kept] = self.surroundings.stores.all().map(Store::stop);
+        spilled.and(kept)?;
         Ok(metadata_written?)
     }
 
@@ -207,7 +224,7 @@ impl Node {
         image: &TopicImage,
         batches: &[nsqd_broker::storage::BatchSummary],
     ) {
-        let settings = self.topic_settings(image.name);
+        let settings = self.topic_settings(image.name, image.durability);
         let topic = Topic::restore(settings, self.surroundings.now(), image, batches);
         let mut topics = self.topics.write().expect(NO_PANIC);
         topics.next_number = topics.next_number.max(number.0 + 1);
@@ -215,7 +232,7 @@ impl Node {
         // Two lives of one name can only be left by a crash in the middle of a deletion: the newer one counts.
         if let Some(older) = topics.by_name.insert(image.name, Arc::clone(&handle)) {
             topics.by_number.remove(&older.number);
-            self.surroundings.store.submit(older.number, Request::Delete);
+            older.store.submit(older.number, Request::Delete);
         }
         topics.by_number.insert(number, Arc::clone(&handle));
         drop(topics);
@@ -238,7 +255,7 @@ impl Node {
 
     /// Takes messages into a topic, which is made if there is none: all of them or, on an error, none.
     ///
-    /// Without memory (`mem_queue_size` 0) it waits until they are in the store. An error then says that they are not
+    /// In a durable topic it waits until they are in the journal. An error then says that they are not
     /// yet: writing them is tried again, and they may be delivered all the same.
     pub async fn publish_batch(
         &self,
@@ -249,7 +266,7 @@ impl Node {
         let mut messages = Some(messages);
         loop {
             let handle = self.topic_or_new(topic);
-            let store = &self.surroundings.store;
+            let store = &handle.store;
             let refused = || {
                 let cause = store.health().err();
                 PublishError::Store(cause.unwrap_or_else(|| "the disk does not keep up".to_owned()))
@@ -265,8 +282,7 @@ impl Node {
             });
             match outcome {
                 Ok(Some(Ok(end))) => {
-                    // Without memory, what is acknowledged is on the disk.
-                    let is_safe = self.settings.mem_queue_size > 0 || handle.until_stored(end).await;
+                    let is_safe = !handle.is_durable || handle.until_stored(end).await;
                     return if is_safe { Ok(()) } else { Err(refused()) };
                 }
                 Ok(Some(Err(error))) => return Err(error),
@@ -298,6 +314,19 @@ impl Node {
     /// Makes a topic, if there is none of that name.
     pub fn create_topic(&self, topic: TopicName) {
         self.topic_or_new(&topic);
+    }
+
+    /// Makes a topic whose acknowledgements promise this, or has one that is there promise it. Written down when this
+    /// returns.
+    pub fn create_topic_with(&self, topic: TopicName, durability: Durability) -> Result<(), AdminError> {
+        loop {
+            let handle = self.topic_or_made(&topic, Some(durability));
+            match handle.with(|Locked { topic, now, .. }| topic.choose_durability(now, durability)) {
+                Ok(true) => return self.write_metadata(),
+                Ok(false) => return Err(AdminError::DurabilityConflict),
+                Err(Deleted) => {}
+            }
+        }
     }
 
     /// Forgets a topic, its channels and all messages, and ends the sessions of its consumers.
@@ -373,6 +402,11 @@ impl Node {
     }
 
     pub(crate) fn topic_or_new(&self, name: &TopicName) -> Arc<TopicHandle> {
+        self.topic_or_made(name, None)
+    }
+
+    /// The topic of that name. If there is none it is made, with the durability that was chosen.
+    fn topic_or_made(&self, name: &TopicName, durability: Option<Durability>) -> Arc<TopicHandle> {
         if let Some(topic) = self.read_topics().by_name.get(name) {
             return Arc::clone(topic);
         }
@@ -382,7 +416,7 @@ impl Node {
         }
         let number = TopicNumber(topics.next_number);
         topics.next_number += 1;
-        let topic = Topic::new(self.topic_settings(*name));
+        let topic = Topic::new(self.topic_settings(*name, durability));
         let handle = TopicHandle::new(topic, number, Arc::clone(&self.surroundings));
         // Before anybody can publish to it: the store must know its name before its first batch.
         let _ = handle.with(|Locked { topic, now, .. }| {
@@ -410,7 +444,7 @@ impl Node {
         }
         tracing::info!(topic = %handle.name, "TOPIC({}): deleting", handle.name);
         if !handle.name.is_ephemeral() {
-            self.surroundings.store.submit(handle.number, Request::Delete);
+            handle.store.submit(handle.number, Request::Delete);
         }
         self.topology_changed();
     }
@@ -431,15 +465,20 @@ impl Node {
         self.topology.send_modify(|version| *version += 1);
     }
 
-    fn topic_settings(&self, name: TopicName) -> TopicSettings {
+    fn topic_settings(&self, name: TopicName, chosen_durability: Option<Durability>) -> TopicSettings {
         let measures_latency = !self.settings.latency_percentiles.is_empty();
-        let durability = if self.settings.mem_queue_size == 0 { Durability::Os } else { Durability::Memory };
+        let durability = chosen_durability.unwrap_or(self.settings.durability);
+        let memory_messages_max = match (self.settings.mem_queue_size, chosen_durability) {
+            // The daemon is told to keep nothing in memory, and the topic to keep messages there.
+            (0, Some(Durability::Memory)) => CHOSEN_MEMORY_MESSAGES_MAX,
+            (messages, _) => messages,
+        };
         TopicSettings {
             name,
             durability,
-            chosen_durability: None,
+            chosen_durability,
             node_id: self.settings.node_id,
-            memory_messages_max: self.settings.mem_queue_size,
+            memory_messages_max,
             channel_consumers_max: self.settings.channel_consumers_max,
             requeue_on_disconnect: self.settings.requeue_on_disconnect,
             latency_window: measures_latency.then_some(self.settings.latency_window),
@@ -478,7 +517,8 @@ impl Node {
 
     /// Whether the disk did what was asked of it last.
     pub fn health(&self) -> Result<(), String> {
-        self.surroundings.store.health()
+        let [spill, journal] = self.surroundings.stores.all().map(Store::health);
+        spill.and(journal)
     }
 
     /// Whether the daemon is stopping.

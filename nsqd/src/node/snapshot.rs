@@ -7,7 +7,8 @@ use std::time::Duration;
 use nsq::api::stats::DamageStats;
 use nsq::wire::identify::Compression;
 use nsqd_broker::quantile::Histogram;
-use nsqd_broker::{ChannelStats, ConsumerKey, ConsumerStats, TopicStats};
+use nsqd_broker::storage::Durability;
+use nsqd_broker::{ChannelStats, ConsumerKey, ConsumerStats, Topic, TopicStats};
 
 use super::Node;
 use super::client::Client;
@@ -15,6 +16,7 @@ use super::topic::{Locked, TopicHandle};
 use crate::metrics::snapshot::{
     ChannelSnapshot, ClientSnapshot, LatencySnapshot, NodeSnapshot, StatsFilter, TlsSnapshot, TopicSnapshot,
 };
+use crate::store::worker::Store;
 
 impl Node {
     /// What `filter` asks for, as it is now; each topic as it is at one moment.
@@ -45,8 +47,13 @@ impl Node {
     }
 
     fn damage(&self) -> DamageStats {
-        let damage = self.surroundings.store.damage();
-        DamageStats { batches: damage.batches, states: damage.images, databases: damage.databases }
+        let mut damage = DamageStats::default();
+        for found in self.surroundings.stores.all().map(Store::damage) {
+            damage.batches += found.batches;
+            damage.states += found.images;
+            damage.databases += found.databases;
+        }
+        damage
     }
 
     /// The clients that have published. `consumers` has the figures of those that consume as well.
@@ -71,6 +78,7 @@ impl Node {
         let TopicStats { name, depth, backend_depth, messages, message_bytes, paused, channels, .. } = stats;
         TopicSnapshot {
             name,
+            durability: shown_durability(locked.topic),
             depth,
             backend_depth,
             message_count: messages,
@@ -126,6 +134,12 @@ impl Node {
             ),
         }
     }
+}
+
+/// A topic that is as all topics of v1.3.0 are has nothing to show.
+fn shown_durability(topic: &Topic) -> Option<Durability> {
+    let is_usual = topic.chosen_durability().is_none() && topic.durability() == Durability::Memory;
+    (!is_usual).then_some(topic.durability())
 }
 
 fn client_snapshot(client: &Client, stats: ConsumerStats) -> ClientSnapshot {

@@ -15,13 +15,14 @@ use tokio::sync::Notify;
 use super::client::Client;
 use super::timers::Timers;
 use crate::store::TopicNumber;
+use crate::store::places::Places;
 use crate::store::worker::Store;
 use nsq::daemon::clock::Clock;
 
 /// What every topic of a node uses.
 pub(crate) struct Surroundings {
     pub(crate) clock: Clock,
-    pub(crate) store: Store,
+    pub(crate) stores: Places<Store>,
     pub(crate) timers: Timers,
 }
 
@@ -39,6 +40,10 @@ pub(crate) struct TopicHandle {
     /// Locked for the few lines of one command or one batch of commands, never across an await.
     state: Mutex<State>,
     surroundings: Arc<Surroundings>,
+    /// The one of the topic's level.
+    pub(crate) store: Store,
+    /// Whether an acknowledgement waits for the store.
+    pub(crate) is_durable: bool,
     /// Something that was given to the disk is there, or is refused.
     stored: Notify,
     /// Itself, for the timer.
@@ -71,6 +76,8 @@ impl TopicHandle {
         Arc::new_cyclic(|this| Self {
             name: topic.name(),
             number,
+            store: surroundings.stores.of(topic.durability()).clone(),
+            is_durable: topic.durability().is_durable(),
             state: Mutex::new(State { topic, clients: HashMap::new(), timer_ns: u64::MAX, deleted: false }),
             surroundings,
             stored: Notify::new(),
@@ -141,7 +148,7 @@ impl TopicHandle {
 
     fn follow_up(&self, mut state: MutexGuard<'_, State>) {
         while let Some(request) = state.topic.poll_store() {
-            self.surroundings.store.submit(self.number, request);
+            self.store.submit(self.number, request);
         }
         let due_ns = state.topic.poll_timeout().unwrap_or(u64::MAX);
         if due_ns < state.timer_ns {

@@ -18,6 +18,7 @@ pub(super) fn check(typed: &Typed) -> Result<(), String> {
     percentiles_are_fractions(typed)?;
 
     in_range(typed, "mem-queue-size", 0..=i64::MAX, "must be >= 0")?;
+    in_range(typed, "min-free-disk", -1..=i64::MAX, "must be >= -1")?;
     longer_than(typed, "sync-timeout", 0, "must be > 0")?;
     longer_than(typed, "output-buffer-timeout", 0, "must be > 0")?;
     if !typed.field::<String>("statsd-address")?.is_empty() {

@@ -100,16 +100,20 @@ options! {
         }
         "Queues" {
             /// How many waiting messages of a topic stay in memory; older ones go to disk. With 0 every message is
-            /// handed to the disk before it is acknowledged.
+            /// written to the journal before it is acknowledged, and outlives the process however that ends; with
+            /// --sync-every=1 as well it is on the disk, and outlives a loss of power (docs/durability.md).
             pub mem_queue_size: usize = flag("mem-queue-size").default("10000"),
             /// The size at which NSQ begins another queue file, in bytes.
             pub max_bytes_per_file: i64 = flag("max-bytes-per-file").default("104857600").no_effect(),
-            /// After how many messages NSQ syncs a queue file. Accepted without further effect: here the store syncs
-            /// after every group of writes.
-            pub sync_every: u64 = flag("sync-every").default("2500").no_effect(),
-            /// How often positions, attempts and due times are saved while they change. The messages themselves are
-            /// synced after every group of writes.
+            /// With --mem-queue-size=0: after how many messages, of all topics together, the journal is synced to the
+            /// disk. With 1 no message is acknowledged before it is.
+            pub sync_every: u64 = flag("sync-every").default("2500"),
+            /// With --mem-queue-size=0: how long a message may wait to be synced to the disk. Otherwise: how often
+            /// positions, attempts and due times are saved while they change.
             pub sync_timeout: Duration = flag("sync-timeout").default("2s"),
+            /// How many bytes of the file system are to stay free: with less, no message is taken that needs the disk.
+            /// -1 is 1 % of it, at most 256 MiB.
+            pub min_free_disk: i64 = flag("min-free-disk").default("-1"),
             /// How many workers look for expired messages in NSQ; here nothing scans.
             pub queue_scan_worker_pool_max: i64 = flag("queue-scan-worker-pool-max").default("4").no_effect(),
             /// How many channels such a worker looks at in a turn.

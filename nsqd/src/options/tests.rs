@@ -106,7 +106,8 @@ fn nsq_options() -> Vec<(&'static str, &'static str, ConfigValue, &'static str, 
 const WITHOUT_KEY: [&str; 4] = ["version", "config", "verbose", "worker-id"];
 
 /// What NSQ does not have.
-const EXTENSIONS: [&str; 4] = ["log-format", "requeue-on-disconnect", "sync-topics", "topology-file"];
+const EXTENSIONS: [&str; 5] =
+    ["log-format", "min-free-disk", "requeue-on-disconnect", "sync-topics", "topology-file"];
 
 fn typed(arguments: &[&str]) -> Result<Typed, Stop> {
     PROGRAM.read(arguments.iter().map(OsString::from))
@@ -330,6 +331,7 @@ fn what_nsq_crashes_on_later_is_refused_at_the_start() {
     for (arguments, text) in [
         (&["--output-buffer-timeout=0"][..], "--output-buffer-timeout must be > 0"),
         (&["--sync-timeout=-1s"], "--sync-timeout must be > 0"),
+        (&["--min-free-disk=-2"], "--min-free-disk must be >= -1"),
         (&["--mem-queue-size=-1"], "--mem-queue-size must be >= 0"),
         (&["--statsd-address=a:1", "--statsd-interval=1s"], "--statsd-interval must be > 1s"),
         (&["--max-msg-timeout=-1s"], "--max-msg-timeout must be >= 0"),

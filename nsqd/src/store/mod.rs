@@ -14,10 +14,12 @@ mod files;
 mod image;
 pub mod journal;
 pub mod memory;
+pub mod places;
 mod reserve;
 pub mod sled;
 #[cfg(test)]
 mod suite;
+pub mod watermark;
 pub mod worker;
 
 /// Tells one life of a topic from another of the same name: a topic that is deleted and created again

@@ -62,7 +62,7 @@ struct Shared {
 }
 
 impl Store {
-    /// Starts the thread. It calls `deliver` with what became of a topic's requests, in order, and holds no
+    /// Starts the thread, under this name. It calls `deliver` with what became of a topic's requests, in order, and holds no
     /// lock of its own while it does. `log` has been loaded.
     ///
     /// # Errors
@@ -70,6 +70,7 @@ impl Store {
     /// The system gives us no thread.
     pub fn start(
         log: Box<dyn Log>,
+        name: &str,
         deliver: impl Fn(TopicNumber, Vec<Event>) + Send + 'static,
         options: StoreOptions,
     ) -> std::io::Result<Self> {
@@ -89,7 +90,7 @@ impl Store {
             abandoned: None,
             upkeep_failed: false,
         };
-        let thread = std::thread::Builder::new().name("nsqd-store".to_owned()).spawn(move || worker.run())?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || worker.run())?;
         Ok(Self { handle: Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) }) })
     }
 

@@ -4,7 +4,7 @@ use super::{Topic, UNFINISHED_PER_SAVE_INTERVAL};
 use crate::channel::Channel;
 use crate::id::IdGenerator;
 use crate::log::Held;
-use crate::storage::{Position, Progress, Request, TopicImage, WaitingDelay};
+use crate::storage::{Durability, Position, Progress, Request, TopicImage, WaitingDelay};
 use crate::time::Now;
 
 /// What it costs to read progress back, in messages: it is a record of its own.
@@ -36,6 +36,23 @@ impl Topic {
             let image = self.image(now);
             self.log.request(Request::Save(image));
         }
+    }
+
+    /// Chooses what acknowledgements promise from now on. Returns whether that can be done: messages that are there cannot
+    /// go from a log that is made to forget to one that is made to last, or back.
+    pub fn choose_durability(&mut self, now: Now, durability: Durability) -> bool {
+        let possible = self.durability().is_durable() == durability.is_durable();
+        if possible && self.settings.chosen_durability != Some(durability) {
+            self.settings.durability = durability;
+            self.settings.chosen_durability = Some(durability);
+            self.request_save(now);
+        }
+        possible
+    }
+
+    /// What was chosen; `None` if it is what the daemon's flags say.
+    pub fn chosen_durability(&self) -> Option<Durability> {
+        self.settings.chosen_durability
     }
 
     /// Asks the store to keep everything: the daemon is about to stop.

@@ -86,7 +86,7 @@ fn start(log: impl Log + 'static, options: StoreOptions) -> (Store, Receiver<(To
             let _ = sender.send((topic, event));
         }
     };
-    (Store::start(Box::new(log), deliver, options).unwrap(), events)
+    (Store::start(Box::new(log), "store", deliver, options).unwrap(), events)
 }
 
 fn append(first: Position) -> Request {
@@ -312,7 +312,8 @@ fn a_topic_that_panics_leaves_the_others_the_disk() {
         assert_ne!(topic, ONE, "this panic is expected");
         let _ = sender.send(events);
     };
-    let store = Store::start(Box::new(MemoryLog::default()), deliver, StoreOptions::default()).unwrap();
+    let store =
+        Store::start(Box::new(MemoryLog::default()), "store", deliver, StoreOptions::default()).unwrap();
     store.submit(ONE, append(1));
     store.submit(TWO, append(2));
     assert_eq!(events.recv().unwrap(), [appended(2)]);
@@ -343,7 +344,7 @@ fn reads_without_end_do_not_keep_a_batch_from_being_written() {
             reader.wait().submit(ONE, Request::Read { first: 0 });
         }
     };
-    let started = Store::start(Box::new(disk), deliver, StoreOptions::default()).unwrap();
+    let started = Store::start(Box::new(disk), "store", deliver, StoreOptions::default()).unwrap();
     let store = store.get_or_init(|| started);
     store.submit(ONE, Request::Read { first: 0 });
     store.submit(ONE, append(1));
