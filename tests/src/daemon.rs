@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::differences;
 use crate::http::{Request, Response};
 use crate::process::{Ended, Process, Signal};
 use crate::raw::Client;
+use crate::{PATIENCE, differences};
 
 /// A running daemon. It is killed when it goes out of scope, also when the test panics.
 #[derive(Debug)]
@@ -20,7 +21,17 @@ pub struct Daemon {
     /// Where it listens for HTTP requests.
     pub http: SocketAddr,
     directory: TempDir,
+    launch: Launch,
+}
+
+/// How a daemon is started, also when it is started again.
+#[derive(Debug, Clone)]
+struct Launch {
+    /// The program and arguments that start it and become it; none where it is started directly.
+    starter: Vec<String>,
     flags: Vec<String>,
+    /// How long it may take to listen, and to end.
+    patience: Duration,
 }
 
 /// A daemon that has ended; its data directory is still there.
@@ -32,7 +43,7 @@ pub struct Stopped {
     pub directory: TempDir,
     tcp: SocketAddr,
     http: SocketAddr,
-    flags: Vec<String>,
+    launch: Launch,
 }
 
 /// The daemon that tests share that need only topics of their own. It ends with the last test that uses it,
@@ -61,17 +72,39 @@ impl Daemon {
 
     /// Starts a daemon on a data directory that a test has prepared.
     pub fn start_in(directory: TempDir, flags: Vec<String>) -> Self {
+        Self::launch(directory, Launch { starter: Vec::new(), flags, patience: PATIENCE })
+    }
+
+    /// Starts a daemon on a data directory by another program, which becomes it; so it is started again, too.
+    pub fn start_within(starter: Vec<String>, directory: TempDir, flags: Vec<String>) -> Self {
+        Self::launch(directory, Launch { starter, flags, patience: PATIENCE })
+    }
+
+    fn launch(directory: TempDir, launch: Launch) -> Self {
         let mut arguments = vec![
             "--tcp-address=127.0.0.1:0".to_owned(),
             "--http-address=127.0.0.1:0".to_owned(),
             format!("--data-path={}", directory.path().display()),
         ];
-        arguments.extend(flags.iter().cloned());
-        let process = Process::start(&arguments);
+        arguments.extend(launch.flags.iter().cloned());
+        let process = if launch.starter.is_empty() {
+            Process::start(&arguments)
+        } else {
+            Process::start_within(&launch.starter, "nsqd", &arguments)
+        };
+        let process = process.with_patience(launch.patience);
         let tcp = listening_address(&process, "TCP");
         let http = listening_address(&process, "HTTP");
         differences::wait_until_signals_are_handled("nsqd", process.id());
-        Self { process, tcp, http, directory, flags }
+        Self { process, tcp, http, directory, launch }
+    }
+
+    /// The same, which may take so long to end, and to listen when it is started again.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.launch.patience = patience;
+        self.process = self.process.with_patience(patience);
+        self
     }
 
     /// Ends the daemon in order and waits for it.
@@ -93,8 +126,8 @@ impl Daemon {
     /// Sends a signal and waits for the end it brings.
     pub fn end(self, signal: Signal) -> Stopped {
         self.process.signal(signal);
-        let Self { process, tcp, http, directory, flags } = self;
-        Stopped { ended: process.wait(), directory, tcp, http, flags }
+        let Self { process, tcp, http, directory, launch } = self;
+        Stopped { ended: process.wait(), directory, tcp, http, launch }
     }
 
     /// Ends the daemon in order and starts it again on the same data.
@@ -161,19 +194,20 @@ impl Daemon {
 impl Stopped {
     /// Starts a daemon on the same data, with the same flags.
     pub fn start_again(self) -> Daemon {
-        Daemon::start_in(self.directory, self.flags)
+        Daemon::launch(self.directory, self.launch)
     }
 
     /// Starts a daemon on the same data, with the same flags, where its clients look for it.
     pub fn start_in_place(mut self) -> Daemon {
         let addresses = [format!("--tcp-address={}", self.tcp), format!("--http-address={}", self.http)];
-        self.flags.extend(addresses);
+        self.launch.flags.extend(addresses);
         self.start_again()
     }
 
     /// Starts a daemon on the same data, with other flags.
-    pub fn start_with(self, flags: &[&str]) -> Daemon {
-        Daemon::start_in(self.directory, flags.iter().map(|flag| (*flag).to_owned()).collect())
+    pub fn start_with(mut self, flags: &[&str]) -> Daemon {
+        self.launch.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        self.start_again()
     }
 }
 

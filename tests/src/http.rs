@@ -1,6 +1,6 @@
 //! An HTTP/1.1 client that keeps the spelling of headers and the bytes of bodies.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::PATIENCE;
@@ -143,6 +143,22 @@ impl Connection {
         };
         response.body = body;
         response
+    }
+
+    /// Reads one answer, if one comes before the connection ends.
+    ///
+    /// # Panics
+    /// When neither happens in time.
+    pub fn poll_response(&mut self) -> Option<Response> {
+        let is_there = match self.stream.fill_buf() {
+            Ok(bytes) => !bytes.is_empty(),
+            // A reset is an end too.
+            Err(error) => {
+                assert!(error.kind() == ErrorKind::ConnectionReset, "waiting for an answer: {error}");
+                false
+            }
+        };
+        is_there.then(|| self.read_response(false))
     }
 
     /// The daemon must close without another byte.

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
 
@@ -33,6 +33,7 @@ pub fn program(name: &str) -> PathBuf {
 pub struct Process {
     child: Child,
     log: Arc<Log>,
+    patience: Duration,
 }
 
 /// What a program left behind.
@@ -67,8 +68,12 @@ impl Process {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn start_within<A: AsRef<OsStr>>(starter: &[&str], name: &str, arguments: &[A]) -> Self {
-        let mut command = Command::new(starter[0]);
+    pub fn start_within<S: AsRef<OsStr>, A: AsRef<OsStr>>(
+        starter: &[S],
+        name: &str,
+        arguments: &[A],
+    ) -> Self {
+        let mut command = Command::new(&starter[0]);
         command.args(&starter[1..]).arg(program(name));
         Self::spawn(command, arguments)
     }
@@ -80,7 +85,14 @@ impl Process {
         let log = Arc::new(Log::default());
         let collected = Arc::clone(&log);
         std::thread::spawn(move || collected.collect(BufReader::new(stderr)));
-        Self { child, log }
+        Self { child, log, patience: PATIENCE }
+    }
+
+    /// The same, which may take so long to say what is waited for, and to end.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The program's process id.
@@ -102,7 +114,7 @@ impl Process {
     /// # Panics
     /// When it does not end in time.
     pub fn wait(mut self) -> Ended {
-        self.log.wait_for_end();
+        self.log.wait_for_end(self.patience);
         let status = self.child.wait().expect("our own child can be waited for");
         let mut output = String::new();
         let stdout = self.child.stdout.as_mut().expect("stdout is piped");
@@ -115,7 +127,7 @@ impl Process {
     /// # Panics
     /// When the program ends without it or takes too long.
     pub fn wait_for_log(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        self.log.wait_for_line(what, wanted)
+        self.log.wait_for_line(self.patience, what, wanted)
     }
 
     /// The log so far.
@@ -162,8 +174,8 @@ impl Log {
         self.state.lock().expect("nobody panics while holding the log")
     }
 
-    fn wait_for_line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait_for_line(&self, patience: Duration, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + patience;
         let mut state = self.locked();
         loop {
             if let Some(line) = state.lines.iter().find(|line| wanted(line)) {
@@ -179,8 +191,8 @@ impl Log {
         }
     }
 
-    fn wait_for_end(&self) {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait_for_end(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         let mut state = self.locked();
         while !state.ended {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -47,6 +47,17 @@ enum Stream {
     None,
 }
 
+/// What came of waiting for a frame.
+#[derive(Debug)]
+pub enum Polled {
+    /// A frame.
+    Frame(Frame),
+    /// The connection ended.
+    End,
+    /// The time was over.
+    Nothing,
+}
+
 enum Arrival {
     Bytes,
     End,
@@ -194,12 +205,24 @@ impl Client {
 
     /// The next frame, if one comes within `patience` and before the connection ends.
     pub fn poll_frame(&mut self, patience: Duration) -> Option<Frame> {
+        match self.poll(patience) {
+            Polled::Frame(frame) => Some(frame),
+            Polled::End | Polled::Nothing => None,
+        }
+    }
+
+    /// What comes next within `patience`.
+    pub fn poll(&mut self, patience: Duration) -> Polled {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(frame) = self.take_frame() {
-                return Some(frame);
+                return Polled::Frame(frame);
             }
-            let Arrival::Bytes = self.receive(deadline) else { return None };
+            match self.receive(deadline) {
+                Arrival::Bytes => {}
+                Arrival::End => return Polled::End,
+                Arrival::Nothing => return Polled::Nothing,
+            }
         }
     }
 
@@ -289,13 +312,24 @@ impl Client {
         self.received.drain(..length).collect()
     }
 
+    /// Whether no whole frame has been received that was not taken yet.
+    pub fn is_empty(&self) -> bool {
+        self.first_frame().is_none()
+    }
+
     fn take_frame(&mut self) -> Option<Frame> {
-        let (size, rest) = self.received.split_first_chunk::<4>()?;
-        let size = u32::from_be_bytes(*size) as usize;
-        let (kind, data) = rest.get(..size)?.split_first_chunk::<4>().expect("a frame has a type");
+        let bytes = self.first_frame()?;
+        let size = bytes.len();
+        let (kind, data) = bytes.split_first_chunk::<4>().expect("a frame has a type");
         let frame = Frame { kind: u32::from_be_bytes(*kind), data: data.to_vec() };
         self.received.drain(..4 + size);
         Some(frame)
+    }
+
+    /// The bytes of the first frame after its size.
+    fn first_frame(&self) -> Option<&[u8]> {
+        let (size, rest) = self.received.split_first_chunk::<4>()?;
+        rest.get(..u32::from_be_bytes(*size) as usize)
     }
 
     fn receive(&mut self, deadline: Instant) -> Arrival {
