@@ -4,3 +4,4 @@
 //! trial begins. Figures are written past the test runner, to be seen where all goes well, too.
 
 mod kill;
+mod stop;
