@@ -20,6 +20,7 @@ pub mod process;
 pub mod random;
 pub mod raw;
 pub mod report;
+pub mod small_disk;
 pub mod stats;
 pub mod table;
 

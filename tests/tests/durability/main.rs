@@ -4,5 +4,6 @@
 //! trial begins. Figures are written past the test runner, to be seen where all goes well, too.
 
 mod deferred;
+mod full_disk;
 mod kill;
 mod stop;
