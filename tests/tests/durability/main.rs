@@ -3,6 +3,7 @@
 //! `DURABILITY_TRIALS=200` sets how often what depends on chance is tried, `DURABILITY_SEED` with which seed the first
 //! trial begins. Figures are written past the test runner, to be seen where all goes well, too.
 
+mod backlog;
 mod damaged;
 mod deferred;
 mod full_disk;
