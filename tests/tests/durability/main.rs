@@ -9,3 +9,4 @@ mod deferred;
 mod full_disk;
 mod kill;
 mod stop;
+mod topic;
