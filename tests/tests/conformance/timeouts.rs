@@ -234,6 +234,25 @@ fn messages_of_a_lost_connection_come_again() {
 }
 
 #[test]
+fn messages_of_a_lost_connection_wait_for_their_timeout_where_they_are_told_to() {
+    // The original always lets them wait, and has no such flag.
+    let flags: &[&str] = if differences::is_original() { &[] } else { &["--requeue-on-disconnect=false"] };
+    let daemon = Daemon::with(flags);
+    let mut lost = impatient(&daemon, "t");
+    lost.publish("t", b"x");
+    lost.ready(1);
+    let sent = Instant::now();
+    let first = lost.expect_message();
+    drop(lost);
+    daemon.wait_for_channel("t", "c", "client_count", 0);
+    let mut client = daemon.subscribe("t", "c");
+    client.ready(1);
+    let second = client.expect_message();
+    assert_due("the second delivery", sent.elapsed(), Duration::from_secs(1));
+    assert_eq!((second.id, second.attempts), (first.id, 2));
+}
+
+#[test]
 fn a_closed_consumer_s_messages_come_again() {
     let daemon = shared();
     let mut closing = impatient(&daemon, "timeouts_closed");
