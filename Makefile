@@ -22,7 +22,7 @@ test: ## run every check and test
 
 test-long: ## run the tests with more cases, also those that take minutes
 	@cargo build --locked --release --workspace --bins --tests
-	@PROPTEST_CASES=5000 SIMULATION_SEEDS=10000 cargo test --locked --release --workspace -- --include-ignored
+	@PROPTEST_CASES=5000 SIMULATION_SEEDS=10000 DURABILITY_TRIALS=200 cargo test --locked --release --workspace -- --include-ignored
 	@PRIMES_SCALE=10 bash scripts/test.sh primes image
 
 format: ## check the formatting (cargo fmt)
