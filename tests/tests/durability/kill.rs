@@ -17,7 +17,7 @@ use nsq_tests::{Daemon, Level, differences};
 const ACKNOWLEDGED_MIN: usize = 1_000;
 
 /// How often a trial is repeated that acknowledged too little.
-const REPEATS_MAX: u32 = 6;
+const REPEATS_MAX: u32 = 8;
 
 /// Whether FINs may only be undone where they are younger than `UNDONE_MAX`. The store on sled saves positions every
 /// `--sync-timeout` (2 s); the journal is to make this true.
