@@ -48,6 +48,8 @@ pub struct Figures {
     pub repeated: u64,
     /// Of these, finished longer before the kill than [`UNDONE_MAX`].
     pub repeated_late: u64,
+    /// The longest that such a FIN was there before the kill.
+    pub oldest_repeated: Duration,
     /// Came more than once after the last kill, though the first was finished.
     pub doubled: u64,
     /// Came, though their publish was not answered.
@@ -60,14 +62,12 @@ pub struct Ledger {
     /// The topic of each channel.
     channels: Vec<Topic>,
     acknowledged: HashMap<u64, Topic>,
-    /// What was finished before a kill, and whether long before.
-    finished: Vec<HashMap<u64, Late>>,
-    repeated: Vec<HashMap<u64, Late>>,
+    /// What was finished before a kill, and how long before the daemon had surely taken the FIN.
+    finished: Vec<HashMap<u64, Duration>>,
+    repeated: Vec<HashMap<u64, Duration>>,
     wrong: Vec<String>,
     kills: u64,
 }
-
-type Late = bool;
 
 impl Ledger {
     /// An empty account of channels that belong to these topics.
@@ -103,7 +103,7 @@ impl Ledger {
         for consumed in consumed {
             let finished = &mut self.finished[consumed.channel];
             finished.extend(consumed.finished.into_iter().map(|(number, taken)| {
-                (number, taken.is_some_and(|taken| killed_at.duration_since(taken) > UNDONE_MAX))
+                (number, taken.map_or(Duration::ZERO, |taken| killed_at.saturating_duration_since(taken)))
             }));
         }
     }
@@ -133,7 +133,9 @@ impl Ledger {
         }
         for repeated in &self.repeated {
             figures.repeated += repeated.len() as u64;
-            figures.repeated_late += repeated.values().filter(|late| **late).count() as u64;
+            figures.repeated_late += repeated.values().filter(|age| **age > UNDONE_MAX).count() as u64;
+            figures.oldest_repeated =
+                repeated.values().copied().max().unwrap_or_default().max(figures.oldest_repeated);
         }
         figures.wrong = self.wrong.len() as u64;
         evidence.lost.sort_unstable();
@@ -146,7 +148,10 @@ impl Ledger {
         // What comes again is owed again.
         let finished = &mut self.finished[consumed.channel];
         let again = consumed.arrived.iter().filter_map(|number| finished.remove_entry(number));
-        self.repeated[consumed.channel].extend(again);
+        for (number, age) in again {
+            let oldest = self.repeated[consumed.channel].entry(number).or_default();
+            *oldest = age.max(*oldest);
+        }
     }
 }
 
@@ -162,12 +167,12 @@ pub struct Evidence {
 impl fmt::Display for Figures {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { trials, kills, acknowledged, owed, lost, wrong, .. } = self;
-        let Self { repeated, repeated_late, doubled, unacknowledged, .. } = self;
+        let Self { repeated, repeated_late, oldest_repeated, doubled, unacknowledged, .. } = self;
         write!(
             formatter,
             "trials {trials}, kills {kills}, acknowledged {acknowledged}, owed {owed}, lost {lost}, \
-             wrong bodies {wrong}, repeated {repeated} (finished more than {UNDONE_MAX:?} before: {repeated_late}), \
-             doubled {doubled}, unacknowledged {unacknowledged}"
+             wrong bodies {wrong}, repeated {repeated} (finished more than {UNDONE_MAX:?} before: {repeated_late}, \
+             the oldest {oldest_repeated:.2?}), doubled {doubled}, unacknowledged {unacknowledged}"
         )
     }
 }
@@ -182,6 +187,7 @@ impl AddAssign for Figures {
         self.wrong += other.wrong;
         self.repeated += other.repeated;
         self.repeated_late += other.repeated_late;
+        self.oldest_repeated = self.oldest_repeated.max(other.oldest_repeated);
         self.doubled += other.doubled;
         self.unacknowledged += other.unacknowledged;
     }
@@ -220,6 +226,7 @@ mod tests {
             wrong: 1,
             repeated: 2,
             repeated_late: 1,
+            oldest_repeated: Duration::from_secs(1),
             doubled: 1,
             unacknowledged: 1,
         };
