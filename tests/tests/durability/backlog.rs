@@ -37,7 +37,8 @@ fn start_and_report(what: &str, restart: impl FnOnce() -> Daemon, bodies: &[Stri
     let before = Instant::now();
     let daemon = restart();
     let listening = before.elapsed();
-    daemon.get("/ping").expect_ok();
+    let ping = daemon.get("/ping");
+    assert_eq!((ping.status, ping.text()), (200, "OK"));
     let answered = before.elapsed();
     let mut consumer = daemon.subscribe("t", "c");
     consumer.ready(1);
