@@ -31,6 +31,7 @@ use crate::metrics::statsd_push::Push;
 use crate::node::{Durability, Node, NodeSettings};
 use crate::options::{Address, Options, PROGRAM, TlsMinVersion, TlsRequired};
 use crate::store::journal::{Journal, JournalSettings};
+use crate::store::lazy::Lazy;
 use crate::store::places::Places;
 use crate::store::sled::SledLog;
 use crate::store::watermark::{Room, Watermark};
@@ -186,7 +187,8 @@ pub async fn serve(
 }
 
 fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Node>, StartError> {
-    let spill = SledLog::open(&data_dir.join(SPILL_DIRECTORY))?;
+    let spill_dir = data_dir.join(SPILL_DIRECTORY);
+    let spill = Lazy::new(spill_dir.exists(), move || SledLog::open(&spill_dir))?;
     let durability = durability(options);
     let settings = JournalSettings {
         default_durability: durability,
@@ -194,7 +196,8 @@ fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Nod
         sync_timeout: options.sync_timeout,
         ..JournalSettings::default()
     };
-    let journal = Journal::open(&data_dir.join(JOURNAL_DIRECTORY), settings)?;
+    let journal_dir = data_dir.join(JOURNAL_DIRECTORY);
+    let journal = Lazy::new(journal_dir.exists(), move || Journal::open(&journal_dir, settings.clone()))?;
     // -1 leaves it to the watermark.
     let keep_free = u64::try_from(options.min_free_disk).ok();
     let room = || {

@@ -52,10 +52,6 @@ impl DamageStats {
 pub struct TopicStats {
     /// The topic's name.
     pub topic_name: String,
-    /// What an acknowledgement promises (`memory`, `os` or `disk`), where that was chosen for the topic or is more than
-    /// memory. v1.3.0 has no such key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub durability: Option<String>,
     /// By name.
     #[serde(deserialize_with = "null_as_default")]
     pub channels: Vec<ChannelStats>,
@@ -72,6 +68,9 @@ pub struct TopicStats {
     /// Time from publishing to finishing, the topic's channels taken together.
     #[serde(deserialize_with = "null_as_default")]
     pub e2e_processing_latency: LatencyStats,
+    /// What an acknowledgement promises: `memory`, `os` or `disk`. v1.3.0 has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
 }
 
 /// A channel of a topic.

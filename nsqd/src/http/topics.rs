@@ -98,7 +98,7 @@ mod tests {
         }
         let topics = server.stats().await.topics.unwrap();
         let shown: Vec<_> = topics.iter().map(|topic| topic.durability.as_deref()).collect();
-        assert_eq!(shown, [Some("disk"), Some("memory"), None]);
+        assert_eq!(shown, [Some("disk"), Some("memory"), Some("memory")]);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nsq::api::stats::MemoryStats;
 use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::storage::Durability;
 
 use super::snapshot::{ChannelSnapshot, ClientSnapshot, LatencySnapshot, NodeSnapshot, TopicSnapshot};
 
@@ -59,7 +60,7 @@ fn latency(count: u64, value: f64) -> LatencySnapshot {
 
 fn orders() -> TopicSnapshot {
     TopicSnapshot {
-        durability: None,
+        durability: Durability::Memory,
         name: topic_name("orders"),
         depth: 0,
         backend_depth: 0,
@@ -73,7 +74,7 @@ fn orders() -> TopicSnapshot {
 
 fn other() -> TopicSnapshot {
     TopicSnapshot {
-        durability: None,
+        durability: Durability::Memory,
         name: topic_name("other"),
         depth: 1,
         message_count: 1,

@@ -32,8 +32,8 @@ pub struct NodeSnapshot {
 /// A topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicSnapshot {
-    /// What an acknowledgement promises, where it was chosen or is more than what is usual.
-    pub durability: Option<Durability>,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
     /// The topic's name.
     pub name: TopicName,
     /// Messages that no channel has been given yet.

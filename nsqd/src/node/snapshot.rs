@@ -7,8 +7,7 @@ use std::time::Duration;
 use nsq::api::stats::DamageStats;
 use nsq::wire::identify::Compression;
 use nsqd_broker::quantile::Histogram;
-use nsqd_broker::storage::Durability;
-use nsqd_broker::{ChannelStats, ConsumerKey, ConsumerStats, Topic, TopicStats};
+use nsqd_broker::{ChannelStats, ConsumerKey, ConsumerStats, TopicStats};
 
 use super::Node;
 use super::client::Client;
@@ -78,7 +77,7 @@ impl Node {
         let TopicStats { name, depth, backend_depth, messages, message_bytes, paused, channels, .. } = stats;
         TopicSnapshot {
             name,
-            durability: shown_durability(locked.topic),
+            durability: locked.topic.durability(),
             depth,
             backend_depth,
             message_count: messages,
@@ -134,12 +133,6 @@ impl Node {
             ),
         }
     }
-}
-
-/// A topic that is as all topics of v1.3.0 are has nothing to show.
-fn shown_durability(topic: &Topic) -> Option<Durability> {
-    let is_usual = topic.chosen_durability().is_none() && topic.durability() == Durability::Memory;
-    (!is_usual).then_some(topic.durability())
 }
 
 fn client_snapshot(client: &Client, stats: ConsumerStats) -> ClientSnapshot {

@@ -13,6 +13,7 @@ pub mod faulty;
 mod files;
 mod image;
 pub mod journal;
+pub mod lazy;
 pub mod memory;
 pub mod places;
 mod reserve;
