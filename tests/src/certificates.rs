@@ -1,14 +1,18 @@
 //! An authority and the certificates that it issues, made where they are needed.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{
+    ALL_VERSIONS, ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion, version,
+};
 
 /// An authority, with a directory of PEM files: `ca.pem`, and `NAME.pem` and `NAME.key` of those it vouches for.
 #[derive(Debug)]
@@ -39,7 +43,14 @@ impl Authority {
 
     /// Issues a certificate with this common name; one of the same name is replaced.
     pub fn issue(&self, name: &str) {
+        self.issue_for(name, 1975..4096);
+    }
+
+    /// The same, valid from the beginning of the first of these years to the end of the last.
+    pub fn issue_for(&self, name: &str, years: Range<i32>) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a good name");
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("the authority can sign");
@@ -57,15 +68,14 @@ impl Authority {
         ]
     }
 
+    /// What a client connects with that speaks TLS 1.2 and nothing newer.
+    pub fn client_of_tls_1_2(&self) -> Arc<ClientConfig> {
+        Arc::new(self.trusting(&[&version::TLS12]).with_no_client_auth())
+    }
+
     /// What a client connects with: it trusts this authority, and shows a certificate of `identity`'s, if any.
     pub fn client(&self, identity: Option<(&Authority, &str)>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(self.path("ca.pem")).expect("the authority has a certificate");
-        roots.add(ca).expect("it is in order");
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("there are versions")
-            .with_root_certificates(roots);
+        let builder = self.trusting(ALL_VERSIONS);
         Arc::new(match identity {
             None => builder.with_no_client_auth(),
             Some((authority, name)) => {
@@ -76,6 +86,19 @@ impl Authority {
                     .expect("certificate and key belong together")
             }
         })
+    }
+
+    fn trusting(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(self.path("ca.pem")).expect("the authority has a certificate");
+        roots.add(ca).expect("it is in order");
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
+            .expect("there are versions")
+            .with_root_certificates(roots)
     }
 }
 

@@ -135,6 +135,14 @@ impl Daemon {
         self.stop().start_again()
     }
 
+    /// Where it listens for HTTPS requests.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn https(&self) -> SocketAddr {
+        listening_address(&self.process, "HTTPS")
+    }
+
     /// The running program.
     pub fn process(&self) -> &Process {
         &self.process

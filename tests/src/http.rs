@@ -2,8 +2,12 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::PATIENCE;
+use crate::layers::Layered;
 
 /// A request to be sent on a connection of its own.
 #[derive(Debug, Clone)]
@@ -66,6 +70,16 @@ impl Request {
         connection.read_response(self.method == "HEAD")
     }
 
+    /// Sends it over TLS and reads the answer.
+    ///
+    /// # Panics
+    /// When there is no complete answer.
+    pub fn send_tls(&self, address: SocketAddr, config: Arc<ClientConfig>) -> Response {
+        let mut connection = Connection::open_tls(address, config);
+        connection.send(&self.bytes());
+        connection.read_response(self.method == "HEAD")
+    }
+
     /// The request as it goes over the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nHost: nsqd\r\n", self.method, self.target);
@@ -95,10 +109,10 @@ impl Request {
     }
 }
 
-/// A connection to the HTTP port, for what one request cannot show.
+/// A connection to the HTTP or HTTPS port, for what one request cannot show.
 #[derive(Debug)]
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Layered>,
 }
 
 impl Connection {
@@ -107,17 +121,23 @@ impl Connection {
         let stream = TcpStream::connect(address).expect("the daemon listens");
         stream.set_nodelay(true).expect("the socket is open");
         stream.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(Layered::new(stream)) }
+    }
+
+    /// Connects to the HTTPS port.
+    pub fn open_tls(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+        let plain = Self::open(address).stream.into_inner();
+        Self { stream: BufReader::new(plain.tls(config)) }
     }
 
     /// Sends bytes. A daemon that stops reading early is no failure: what it said is read afterwards.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.get_mut().write_all(bytes);
+        let _ = self.stream.get_mut().write_all(bytes).and_then(|()| self.stream.get_mut().flush());
     }
 
     /// Tells the daemon that nothing more will come.
     pub fn finish_sending(&mut self) {
-        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
+        let _ = self.stream.get_ref().socket.shutdown(Shutdown::Write);
     }
 
     /// Reads one answer.
@@ -159,6 +179,11 @@ impl Connection {
             }
         };
         is_there.then(|| self.read_response(false))
+    }
+
+    /// The daemon must refuse the TLS handshake: nothing that was sent is answered. Gives what the alert said.
+    pub fn expect_refusal(&mut self) -> String {
+        self.stream.get_mut().expect_refusal()
     }
 
     /// The daemon must close without another byte.

@@ -44,6 +44,23 @@ impl Layered {
         Self { layer: Box::new(StreamOwned::new(connection, self.layer)), ..self }
     }
 
+    /// The other side must refuse the TLS handshake. Gives what its alert said; where the connection was reset before
+    /// the alert could be read, nothing.
+    ///
+    /// # Panics
+    /// When anything is read, or nothing comes.
+    pub fn expect_refusal(&mut self) -> String {
+        let mut bytes = [0; 1024];
+        match self.layer.read(&mut bytes) {
+            Ok(length) => panic!("{} where a refusal was due", bytes[..length].escape_ascii()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::InvalidData => error.to_string(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => String::new(),
+                _ => panic!("{error} where a refusal was due"),
+            },
+        }
+    }
+
     /// Snappy around what there is.
     pub fn snappy(self) -> Self {
         let shared = Shared(Arc::new(Mutex::new(self.layer)));

@@ -268,6 +268,16 @@ impl Client {
         message
     }
 
+    /// The daemon must refuse the TLS handshake. Gives what its alert said.
+    ///
+    /// # Panics
+    /// When it goes on, or where there is no TLS.
+    pub fn expect_refusal(&mut self) -> String {
+        let Stream::Layered(stream) = &mut self.stream else { panic!("only TLS has handshakes") };
+        stream.socket.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
+        stream.expect_refusal()
+    }
+
     /// The connection must end without another frame.
     pub fn expect_end(&mut self) {
         assert!(self.received.is_empty(), "{} before the end", self.received.escape_ascii());

@@ -18,6 +18,7 @@ mod http_routing;
 mod http_stats_json;
 mod http_stats_text;
 mod http_topics_channels;
+mod https;
 mod identify;
 mod logging;
 mod mpub;

@@ -1,12 +1,11 @@
 //! Who must speak TLS, and with which certificates: nsqd-tcp.md §8 and §10, nsqd-http.md §8.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::cell::RefCell;
 
 use nsq_tests::certificates::Authority;
-use nsq_tests::layers::Layered;
+use nsq_tests::http::{Connection, Request, Response};
 use nsq_tests::process::Signal;
-use nsq_tests::{Client, Daemon, PATIENCE, differences, each};
+use nsq_tests::{Client, Daemon, differences, each};
 
 fn daemon(authority: &Authority, more: &[&str]) -> Daemon {
     let flags = authority.flags();
@@ -23,24 +22,9 @@ fn tls_client(daemon: &Daemon, authority: &Authority, identity: Option<(&Authori
     client
 }
 
-fn https_address(daemon: &Daemon) -> SocketAddr {
-    let marker = " HTTPS: listening on ";
-    let line = daemon.process().wait_for_log(marker, |line| line.contains(marker));
-    line.split(marker).nth(1).expect("the line was chosen by it").parse().expect("it is an address")
-}
-
 /// What HTTPS answers to a GET of `/ping`.
-fn https_ping(daemon: &Daemon, authority: &Authority) -> String {
-    let socket = TcpStream::connect(https_address(daemon)).expect("it listens");
-    socket.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
-    let mut stream = Layered::new(socket).tls(authority.client(None));
-    stream
-        .write_all(b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .expect("it listens");
-    stream.flush().expect("it listens");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    answer
+fn https_ping(daemon: &Daemon, authority: &Authority) -> Response {
+    Request::new("GET", "/ping").send_tls(daemon.https(), authority.client(None))
 }
 
 #[test]
@@ -63,46 +47,86 @@ fn where_tls_is_required_only_identify_is_heard_before() {
 fn http_says_where_tls_is_spoken_unless_it_may_be_plain() {
     let authority = Authority::new();
     let strict = daemon(&authority, &["--tls-required=true"]);
-    let port = https_address(&strict).port();
+    let port = strict.https().port();
     for response in [strict.get("/ping"), strict.get("/nope"), strict.post("/pub?topic=t", "x")] {
         assert_eq!(response.status, 403);
         response.expect_version_header();
         assert_eq!(response.header("Content-Type"), Some("application/json; charset=utf-8"));
         assert_eq!(response.text(), format!("{{\"message\": \"TLS_REQUIRED\", \"https_port\": {port}}}"));
     }
-    assert!(https_ping(&strict, &authority).ends_with("\r\n\r\nOK"));
+    assert_eq!(https_ping(&strict, &authority).text(), "OK");
     let lenient = daemon(&authority, &["--tls-required=tcp-https"]);
     assert_eq!(lenient.get("/ping").text(), "OK");
-    assert!(https_ping(&lenient, &authority).starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(https_ping(&lenient, &authority).text(), "OK");
 }
 
 #[test]
 fn clients_show_the_certificates_that_are_asked_of_them() {
     let (authority, other) = (Authority::new(), Authority::new());
     authority.issue("known");
+    authority.issue_for("expired", 2001..2002);
+    authority.issue_for("not yet valid", 2900..2901);
     other.issue("unknown");
-    let (known, unknown) = (Some((&authority, "known")), Some((&other, "unknown")));
-    for (policy, identity, welcome) in [
-        ("require", None, false),
-        ("require", unknown, true),
-        ("require-verify", None, false),
-        ("require-verify", unknown, false),
-        ("require-verify", known, true),
+    let known = ("one of the authority", Some((&authority, "known")));
+    let expired = ("an expired one", Some((&authority, "expired")));
+    let early = ("one that is not valid yet", Some((&authority, "not yet valid")));
+    let unknown = ("one of another authority", Some((&other, "unknown")));
+    let none = ("none", None);
+    for (policy, welcome, refused) in [
+        ("require", vec![known, expired, early, unknown], vec![none]),
+        ("require-verify", vec![known], vec![none, expired, early, unknown]),
     ] {
         let daemon = daemon(&authority, &[&format!("--tls-client-auth-policy={policy}")]);
         let mut client = daemon.connect();
         client.send("NOP\n");
         client.expect_fatal("E_INVALID cannot NOP in current state (TLS required)");
-        let mut client = tls_client(&daemon, &authority, identity);
-        if welcome {
+        let mut other_client = tls_client(&daemon, &authority, known.1);
+        other_client.expect_response("OK");
+        let other_client = RefCell::new(other_client);
+        each(welcome, |(_, identity)| {
+            let mut client = tls_client(&daemon, &authority, *identity);
             client.expect_response("OK");
             client.publish("t", b"x");
+            let request = Request::new("GET", "/ping");
+            assert_eq!(request.send_tls(daemon.https(), authority.client(*identity)).text(), "OK");
+        });
+        each(refused, |(_, identity)| {
+            expect_alert(&tls_client(&daemon, &authority, *identity).expect_refusal());
+            let mut connection = Connection::open_tls(daemon.https(), authority.client(*identity));
+            connection.send(&Request::new("GET", "/ping").bytes());
+            expect_alert(&connection.expect_refusal());
+            // Nobody else notices.
+            other_client.borrow_mut().publish("t", b"x");
+        });
+    }
+}
+
+/// A refusal is the daemon's, and not the client's own.
+fn expect_alert(refusal: &str) {
+    assert!(refusal.is_empty() || refusal.starts_with("received fatal alert: "), "{refusal}");
+}
+
+#[test]
+fn a_version_of_tls_that_is_too_old_is_refused() {
+    let authority = Authority::new();
+    for (oldest, welcome) in [("tls1.2", true), ("tls1.3", false)] {
+        let daemon = daemon(&authority, &[&format!("--tls-min-version={oldest}")]);
+        let mut client = daemon.connect();
+        client.identify("\"tls_v1\":true");
+        client.wrap(|stream| stream.tls(authority.client_of_tls_1_2()));
+        let mut https = Connection::open_tls(daemon.https(), authority.client_of_tls_1_2());
+        https.send(&Request::new("GET", "/ping").bytes());
+        if welcome {
+            client.expect_response("OK");
+            client.subscribe("t", "c");
+            let record = daemon.client_stats("t", "c", &client.address().to_string());
+            assert_eq!(record["tls_version"], "TLS1.2");
+            assert_eq!(https.read_response(false).text(), "OK");
         } else {
-            // The client's own library says why; here it counts that nothing more comes.
-            let refused =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.next_bytes(1).is_empty()));
-            assert!(refused.unwrap_or(true), "{policy} {identity:?}");
+            expect_alert(&client.expect_refusal());
+            expect_alert(&https.expect_refusal());
         }
+        tls_client(&daemon, &authority, None).expect_response("OK");
     }
 }
 
