@@ -1,8 +1,8 @@
 //! The daemon's certificate: read at start and again when that is asked for, and what speaks TLS with it over HTTP.
 
-use nsq::daemon::http::{App, serve_within};
+use nsq::daemon::http::{App, is_plain_http, refuse_plain_http, serve_within};
 use nsq::daemon::listener::Listener;
-use nsq::transport::tls::{TlsFiles, TlsFilesError, TlsServer};
+use nsq::transport::tls::{NotTls, TlsFiles, TlsFilesError, TlsServer};
 use tokio::sync::watch;
 
 use crate::options::{Options, TlsMinVersion};
@@ -62,8 +62,11 @@ impl Certificates {
             async move {
                 match server.accept(stream).await {
                     Ok((stream, _)) => Some(stream),
-                    Err((error, _)) => {
+                    Err((error, stream)) => {
                         tracing::info!("HTTPS: no handshake - {error}");
+                        if NotTls::within(&error).is_some_and(|what| is_plain_http(&what.first_bytes)) {
+                            refuse_plain_http(stream).await;
+                        }
                         None
                     }
                 }

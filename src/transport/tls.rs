@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::io::AsyncReadExt;
@@ -83,6 +83,14 @@ pub enum TlsFilesError {
     Unusable(String),
 }
 
+/// Something else came where a handshake was due.
+#[derive(Debug, thiserror::Error)]
+#[error("tls: first record does not look like a TLS handshake")]
+pub struct NotTls {
+    /// What came: the beginning of it, at least one byte.
+    pub first_bytes: Bytes,
+}
+
 /// A server that speaks TLS. It is cheap to clone.
 #[derive(Clone)]
 pub struct TlsServer {
@@ -136,7 +144,8 @@ impl TlsServer {
     /// Shakes hands. On failure the stream comes back, with whatever was read from it gone.
     ///
     /// # Errors
-    /// The other end does not speak TLS, or none that is wanted here, or takes longer than five seconds.
+    /// The other end does not speak TLS ([`NotTls`] is in the error), or none that is wanted here, or takes longer than
+    /// five seconds.
     pub async fn accept<S: Duplex + 'static>(
         &self,
         stream: S,
@@ -148,7 +157,7 @@ impl TlsServer {
             Ok(0) => return Err((io::Error::new(io::ErrorKind::UnexpectedEof, "EOF"), stream.into_inner())),
             Ok(_) if first[0] == HANDSHAKE_RECORD => {}
             Ok(_) => {
-                let what = "tls: first record does not look like a TLS handshake";
+                let what = NotTls { first_bytes: first.freeze() };
                 return Err((io::Error::new(io::ErrorKind::InvalidData, what), stream.into_inner()));
             }
             Err(error) => return Err((error, stream.into_inner())),
@@ -171,6 +180,14 @@ impl TlsServer {
             }
             Err((error, stream)) => Err((with_prefix(error), stream.into_inner().into_inner())),
         }
+    }
+}
+
+impl NotTls {
+    /// It, where it is what the error is about.
+    #[must_use]
+    pub fn within(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
     }
 }
 
@@ -460,6 +477,7 @@ mod tests {
             panic!("that is no handshake")
         };
         assert_eq!(error.to_string(), "tls: first record does not look like a TLS handshake");
+        assert_eq!(NotTls::within(&error).unwrap().first_bytes, "PUB topic\n\0\0\0\x01x");
         stream.write_all(b"no").await.unwrap();
         drop(stream);
         let mut told = Vec::new();

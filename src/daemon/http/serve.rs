@@ -124,7 +124,7 @@ fn names_its_host(request: &Request<Incoming>) -> bool {
 
 /// Ends the sending side and waits until the client has done the same, at most for `patience`: closing while
 /// a client still sends would destroy the answer on its way.
-async fn hang_up<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, patience: Duration) {
+pub(super) async fn hang_up<IO: AsyncRead + AsyncWrite + Unpin>(mut io: IO, patience: Duration) {
     let goodbye = async {
         io.shutdown().await?;
         let mut scrap = [0; 4096];
@@ -140,7 +140,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long running requests may take once serving is to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long a client that was answered early may go on sending.
-const LINGER: Duration = Duration::from_millis(500);
+pub(super) const LINGER: Duration = Duration::from_millis(500);
 /// The pause after a failed accept; what is short then (file descriptors) must first be given back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -110,6 +110,19 @@ fn a_policy_for_certificates_refuses_plain_http_too() {
 }
 
 #[test]
+fn plain_http_on_the_https_port_is_told_so() {
+    let (daemon, authority) = daemon(&[]);
+    let mut connection = Connection::open(daemon.https());
+    connection.send(&Request::new("GET", "/ping").bytes());
+    let response = connection.read_response(false);
+    assert_eq!(response.status_line, "HTTP/1.0 400 Bad Request");
+    assert_eq!(response.text(), "Client sent an HTTP request to an HTTPS server.\n");
+    // Others are served all the same.
+    let response = Request::new("GET", "/ping").send_tls(daemon.https(), authority.client(None));
+    assert_eq!(response.text(), "OK");
+}
+
+#[test]
 fn without_a_certificate_there_is_no_https() {
     let daemon = Daemon::with(&["--https-address=127.0.0.1:0"]);
     let ended = daemon.stop().ended;
