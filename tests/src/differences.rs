@@ -52,6 +52,12 @@ pub fn keeps_publish_order() -> bool {
     !is_original()
 }
 
+/// `global_msg_count`, and its siblings for the zone and the region, count every delivery; the original leaves out
+/// those of messages that it read from the disk.
+pub fn deliveries_from_the_disk_count() -> bool {
+    !is_original()
+}
+
 /// With `--mem-queue-size=0` a kill loses nothing acknowledged; the original loses what was in flight or
 /// deferred, and all before its first sync, and gives now and then a body that nobody published.
 pub fn survives_kill_without_memory_queue() -> bool {
@@ -87,6 +93,12 @@ pub fn debug_action_statuses() -> &'static [u16] {
 /// Ephemeral topics never touch the store, whatever their channels are called; in the original a lasting
 /// channel of one has a disk queue.
 pub fn ephemeral_topics_use_no_disk() -> bool {
+    !is_original()
+}
+
+/// A client that takes nothing for a heartbeat interval is parted from. The original sends it nothing more, and keeps the
+/// connection and the channel's record of it for as long as the client sends commands.
+pub fn parts_from_who_takes_nothing() -> bool {
     !is_original()
 }
 

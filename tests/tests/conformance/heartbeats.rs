@@ -1,9 +1,11 @@
 //! Heartbeats and the deadlines they set: nsqd-tcp.md §6.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use nsq_tests::raw::be;
-use nsq_tests::{Client, Daemon, shared};
+use nsq_tests::stats::eventually;
+use nsq_tests::{Client, Daemon, differences, shared};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -150,4 +152,31 @@ fn consumers_hear_heartbeats_after_cls() {
     client.send("CLS\n");
     client.expect_response("CLOSE_WAIT");
     client.expect_response("_heartbeat_");
+}
+
+#[test]
+fn a_client_that_takes_nothing_within_a_heartbeat_is_cut_off() {
+    let daemon = shared();
+    let mut client = beating(&daemon);
+    client.subscribe("heartbeats_blocked", "c");
+    let mut publisher = daemon.connect();
+    // More than the system keeps on its way.
+    for _ in 0..64 {
+        publisher.publish("heartbeats_blocked", &vec![b'x'; 1 << 20]);
+    }
+    client.ready(64);
+    let (client, started) = (RefCell::new(client), Instant::now());
+    let client_count = || {
+        // It still says something, so it is not taken for dead.
+        client.borrow_mut().send("NOP\n");
+        daemon.channel_stats("heartbeats_blocked", "c")["client_count"].clone()
+    };
+    if differences::parts_from_who_takes_nothing() {
+        eventually("the end of the connection", client_count, |count| *count == 0);
+        assert!(started.elapsed() + SKEW >= SECOND, "after {:?}", started.elapsed());
+    } else {
+        while started.elapsed() < 3 * SECOND {
+            assert_eq!(client_count(), 1);
+        }
+    }
 }

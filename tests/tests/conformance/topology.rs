@@ -1,6 +1,6 @@
 //! Topology-aware consumption: nsqd-tcp.md §8.
 
-use nsq_tests::{Client, Daemon};
+use nsq_tests::{Client, Daemon, differences};
 
 fn aware() -> Daemon {
     Daemon::with(&[
@@ -118,4 +118,20 @@ fn redeliveries_count_too() {
     }
     client.expect_message();
     assert_eq!(daemon.channel_stats("t", "c")["global_msg_count"], 4);
+}
+
+#[test]
+fn deliveries_count_wherever_the_messages_were() {
+    let daemon = Daemon::with(&["--mem-queue-size=2"]);
+    daemon.act("/topic/create?topic=t");
+    daemon.act("/channel/create?topic=t&channel=c");
+    daemon.connect().publish_all("t", &["x"; 10]);
+    daemon.wait_for_channel("t", "c", "depth", 10);
+    let mut client = daemon.subscribe("t", "c");
+    client.ready(10);
+    for _ in 0..10 {
+        client.expect_message();
+    }
+    let count = daemon.channel_stats("t", "c")["global_msg_count"].as_u64().expect("some were delivered");
+    assert_eq!(count == 10, differences::deliveries_from_the_disk_count(), "{count}");
 }
