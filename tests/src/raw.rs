@@ -115,6 +115,12 @@ impl Client {
         }
     }
 
+    /// Sends bytes past the layers, as they are.
+    pub fn send_beneath(&mut self, bytes: &[u8]) {
+        let Stream::Layered(stream) = &self.stream else { panic!("there are no layers") };
+        (&stream.socket).write_all(bytes).expect("the socket is open");
+    }
+
     /// Tells the daemon that nothing more will come; the other direction stays open.
     pub fn finish_sending(&mut self) {
         // The daemon may have closed already.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use nsq_tests::authorization::{all_of, answer, authorization_server, authorize};
+use nsq_tests::certificates::Authority;
 use nsq_tests::raw::{be, with_body};
-use nsq_tests::{Daemon, PATIENCE, each, shared};
+use nsq_tests::{Client, Daemon, PATIENCE, each, shared};
 
 /// A daemon that asks a server with this answer.
 fn guarded(answer: &str) -> Daemon {
@@ -95,6 +96,7 @@ fn an_authorization_allows_what_it_names() {
         "{\"topic\":\"^reads$\",\"channels\":[\"^c\"],\"permissions\":[\"subscribe\"]},\
          {\"topic\":\"^writes$\",\"channels\":[\".*\"],\"permissions\":[\"publish\"]},\
          {\"topic\":\"^named$\",\"channels\":[\"ch.+\"],\"permissions\":[\"publish\",\"subscribe\"]},\
+         {\"topic\":\"^none$\",\"channels\":[],\"permissions\":[\"publish\",\"subscribe\"]},\
          {\"topic\":\"part\",\"channels\":[\".*\"],\"permissions\":[\"publish\"]}",
     ));
     let batch = nsq_tests::raw::batch(&["x"]);
@@ -109,6 +111,8 @@ fn an_authorization_allows_what_it_names() {
             ("subscribe what may be written", b"SUB writes c\n".to_vec(), Some("SUB on \"writes\" \"c\"")),
             ("no empty channel name", with_body("DPUB named 0", "x"), Some("DPUB on \"named\" \"\"")),
             ("many, no empty channel name", with_body("MPUB named", &batch), Some("MPUB on \"named\" \"\"")),
+            ("no channel at all", with_body("PUB none", "x"), Some("PUB on \"none\" \"\"")),
+            ("no channel to subscribe", b"SUB none c\n".to_vec(), Some("SUB on \"none\" \"c\"")),
             ("a pattern is not anchored", with_body("PUB a_part_of", "x"), None),
         ],
         |(_, bytes, refused)| {
@@ -176,10 +180,50 @@ fn the_server_is_asked_with_get_by_default() {
 #[test]
 fn a_whole_url_is_used_as_it_is() {
     let (address, asked) = authorization_server("200 OK", &answer(&all_of(".*")));
-    let daemon = Daemon::with(&[&format!("--auth-http-address=http://{address}/mine")]);
-    authorize(&daemon);
+    each(["/mine", "/mine?a=b"], |path| {
+        let daemon = Daemon::with(&[&format!("--auth-http-address=http://{address}{path}")]);
+        authorize(&daemon);
+        let asked = asked.recv_timeout(PATIENCE).expect("the server was asked");
+        let question = "common_name=&remote_ip=127.0.0.1&secret=secret&tls=false";
+        assert_eq!(asked.line, format!("GET {path}?{question} HTTP/1.1"));
+    });
+}
+
+#[test]
+fn the_server_is_told_who_the_certificate_names() {
+    let authority = Authority::new();
+    authority.issue("a client");
+    let (address, asked) = authorization_server("200 OK", &answer(&all_of(".*")));
+    let mut flags = authority.flags();
+    flags
+        .extend([format!("--auth-http-address={address}"), "--tls-client-auth-policy=require-verify".into()]);
+    let daemon = Daemon::with(&flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut client = daemon.connect();
+    client.identify("\"tls_v1\":true");
+    client.wrap(|stream| stream.tls(authority.client(Some((&authority, "a client")))));
+    client.expect_response("OK");
+    client.send(with_body("AUTH", "secret"));
+    client.expect_any_response();
     let asked = asked.recv_timeout(PATIENCE).expect("the server was asked");
-    assert_eq!(asked.line, "GET /mine?common_name=&remote_ip=127.0.0.1&secret=secret&tls=false HTTP/1.1");
+    let question = "common_name=a+client&remote_ip=127.0.0.1&secret=secret&tls=true";
+    assert_eq!(asked.line, format!("GET /auth?{question} HTTP/1.1"));
+}
+
+#[test]
+fn a_client_behind_a_socket_file_has_no_address() {
+    let directory = nsq_tests::daemon::new_directory();
+    let path = directory.path().join("nsqd.sock");
+    let (address, asked) = authorization_server("200 OK", &answer(&all_of(".*")));
+    let _daemon = Daemon::with(&[
+        &format!("--tcp-address={}", path.display()),
+        &format!("--auth-http-address={address}"),
+    ]);
+    let mut client = Client::connect_unix(&path);
+    client.send("  V2");
+    client.send(with_body("AUTH", "secret"));
+    client.expect_any_response();
+    let asked = asked.recv_timeout(PATIENCE).expect("the server was asked");
+    assert_eq!(asked.line, "GET /auth?common_name=&remote_ip=&secret=secret&tls=false HTTP/1.1");
 }
 
 #[test]

@@ -62,6 +62,21 @@ fn attempts_count_each_delivery() {
 }
 
 #[test]
+fn attempts_begin_anew_after_65535() {
+    let daemon = shared();
+    let mut client = daemon.subscribe("delivery_many_attempts", "c");
+    client.publish("delivery_many_attempts", b"x");
+    client.ready(1);
+    let mut seen = 0;
+    for expected in (1..=u16::MAX).chain([0, 1]) {
+        let message = client.expect_message();
+        seen += u32::from(message.attempts == expected);
+        client.requeue(&message, 0);
+    }
+    assert_eq!(seen, 65_537);
+}
+
+#[test]
 fn every_channel_gets_its_copy_with_attempts_of_its_own() {
     let daemon = shared();
     let mut first = daemon.subscribe("delivery_copies", "a");

@@ -168,14 +168,16 @@ fn a_delay_beyond_the_limit_is_cut() {
 }
 
 #[test]
-fn a_delay_that_wraps_below_zero_is_none() {
+fn a_delay_that_wraps_below_zero_or_is_empty_is_none() {
     let daemon = shared();
     let mut client = daemon.subscribe("frt_wrap", "c");
     client.publish("frt_wrap", b"x");
     client.ready(1);
     let message = client.expect_message();
-    client.send(format!("REQ {} 18446744073709551615\n", message.id));
-    assert_eq!(client.expect_message_within(Duration::from_secs(2)).attempts, 2);
+    for (delay, attempts) in [("18446744073709551615", 2), ("", 3)] {
+        client.send(format!("REQ {} {delay}\n", message.id));
+        assert_eq!(client.expect_message_within(Duration::from_secs(2)).attempts, attempts);
+    }
 }
 
 #[test]

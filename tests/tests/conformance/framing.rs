@@ -1,6 +1,9 @@
 //! The magic, lines, frames, numbers and names: nsqd-tcp.md §1 and §2.
 
+use std::net::{Ipv6Addr, TcpListener};
+
 use nsq_tests::raw::with_body;
+use nsq_tests::stats::eventually;
 use nsq_tests::{Client, Daemon, each, shared};
 
 #[test]
@@ -361,4 +364,40 @@ fn the_states_have_numbers() {
     client.send("CLS\n");
     client.expect_response("CLOSE_WAIT");
     assert_eq!(daemon.client_stats("framing_numbered", "c", &address)["state"], 4);
+}
+
+#[test]
+fn a_listener_on_all_addresses_takes_both_families() {
+    let daemon = Daemon::with(&["--tcp-address=0.0.0.0:0"]);
+    let over_ipv6 = (Ipv6Addr::LOCALHOST, daemon.tcp.port()).into();
+    // Not every machine has both.
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return;
+    }
+    let mut client = Client::connect(over_ipv6);
+    client.send("  V2");
+    client.subscribe("t", "c");
+    let address = client.address().to_string();
+    assert_eq!(daemon.client_stats("t", "c", &address)["remote_address"], address.as_str());
+}
+
+#[test]
+fn an_idle_connection_is_probed_by_the_system() {
+    let daemon = shared();
+    let mut client = daemon.connect();
+    client.expect_nothing_answered();
+    // Local and remote port in hexadecimal; the timer of kind 2 is that of keepalive.
+    let (local, remote) =
+        (format!(":{:04X}", daemon.tcp.port()), format!(":{:04X}", client.address().port()));
+    let timer = || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the system tells of its sockets");
+        let is_ours = |line: &&str| {
+            let mut fields = line.split_whitespace().skip(1);
+            let ends_with = |end: &str, field: Option<&str>| field.is_some_and(|field| field.ends_with(end));
+            ends_with(&local, fields.next()) && ends_with(&remote, fields.next())
+        };
+        let line = sockets.lines().find(is_ours).expect("the daemon's end is among them");
+        line.split_whitespace().nth(5).expect("a line has twelve fields").to_owned()
+    };
+    eventually("the timer of keepalive", timer, |timer| timer.starts_with("02:"));
 }

@@ -1,5 +1,6 @@
 //! IDENTIFY: nsqd-tcp.md §3, its table of checks, of request fields, and the answer.
 
+use nsq_tests::layers::Layered;
 use nsq_tests::raw::{be, with_body};
 use nsq_tests::{Daemon, each, shared};
 
@@ -16,7 +17,7 @@ fn answer(msg_timeout: u32, sample_rate: u32, buffer_size: u32, buffer_timeout: 
 #[test]
 fn a_body_that_cannot_be_taken_is_fatal() {
     let daemon = shared();
-    let rows: [(&str, &[u8], &str); 14] = [
+    let rows: [(&str, &[u8], &str); 16] = [
         ("no size", b"", "IDENTIFY failed to read body size"),
         ("half a size", b"\0\0", "IDENTIFY failed to read body size"),
         ("size above the limit", &be(5_242_881), "IDENTIFY body too big 5242881 > 5242880"),
@@ -30,6 +31,8 @@ fn a_body_that_cannot_be_taken_is_fatal() {
         ("float for an int", b"\0\0\0\x15{\"sample_rate\":  1.0}", "IDENTIFY failed to decode JSON body"),
         ("exponent for an int", b"\0\0\0\x15{\"msg_timeout\":  1e4}", "IDENTIFY failed to decode JSON body"),
         ("string for an int", b"\0\0\0\x15{\"sample_rate\":  \"1\"}", "IDENTIFY failed to decode JSON body"),
+        ("number for a string", b"\0\0\0\x0f{\"client_id\": 1}", "IDENTIFY failed to decode JSON body"),
+        ("number for a truth value", b"\0\0\0\x0c{\"snappy\":1}", "IDENTIFY failed to decode JSON body"),
         (
             "sample_rate beyond 32 bits",
             b"\0\0\0\x1a{\"sample_rate\":2147483648 }",
@@ -269,4 +272,43 @@ fn who_identifies_without_a_name_has_none() {
     client.subscribe("identify_empty", "c");
     let record = daemon.client_stats("identify_empty", "c", &client.address().to_string());
     assert_eq!((&record["client_id"], &record["hostname"]), (&"".into(), &"".into()));
+}
+
+#[test]
+fn without_feature_negotiation_the_settings_count_all_the_same() {
+    let daemon = shared();
+    let mut client = daemon.connect();
+    client.send_identify("{\"client_id\":\"cid\",\"sample_rate\":42,\"msg_timeout\":1000,\"snappy\":true}");
+    client.expect_response("OK");
+    client.subscribe("identify_settings", "c");
+    let record = daemon.client_stats("identify_settings", "c", &client.address().to_string());
+    assert_eq!((&record["client_id"], &record["sample_rate"]), (&"cid".into(), &42.into()));
+    assert_eq!((&record["snappy"], &record["deflate"]), (&false.into(), &false.into()));
+}
+
+#[test]
+fn both_compressions_are_no_conflict_where_the_server_has_one() {
+    let daemon = Daemon::with(&["--deflate=false"]);
+    let mut client = daemon.connect();
+    let answer = client.identify("\"deflate\":true,\"snappy\":true");
+    assert!(answer.contains("\"deflate\":false") && answer.contains("\"snappy\":true"), "{answer}");
+    client.wrap(Layered::snappy);
+    client.expect_response("OK");
+}
+
+#[test]
+fn the_first_identify_sets_what_is_sent_and_when_it_times_out() {
+    let daemon = shared();
+    let mut client = daemon.connect();
+    client.identify("\"msg_timeout\":1000");
+    client.identify("\"msg_timeout\":600000,\"sample_rate\":1");
+    client.subscribe("identify_first", "c");
+    client.publish_all("identify_first", &["x"; 20]);
+    client.ready(20);
+    for _ in 0..20 {
+        assert_eq!(client.expect_message().attempts, 1);
+    }
+    for _ in 0..20 {
+        assert_eq!(client.expect_message().attempts, 2);
+    }
 }

@@ -280,3 +280,17 @@ fn a_failed_consumer_s_messages_come_again() {
     client.ready(1);
     assert_eq!(client.expect_message().attempts, 2);
 }
+
+#[test]
+fn a_message_times_out_on_a_paused_channel_too() {
+    let daemon = shared();
+    let mut client = impatient(&daemon, "timeouts_paused");
+    client.publish("timeouts_paused", b"x");
+    client.ready(1);
+    client.expect_message();
+    daemon.act("/channel/pause?topic=timeouts_paused&channel=c");
+    daemon.wait_for_channel("timeouts_paused", "c", "timeout_count", 1);
+    client.expect_silence();
+    let channel = daemon.channel_stats("timeouts_paused", "c");
+    assert_eq!((&channel["depth"], &channel["in_flight_count"]), (&1.into(), &0.into()));
+}

@@ -154,3 +154,16 @@ fn a_certificate_is_read_again_on_sighup_and_connections_go_on() {
     tls_client(&daemon, &other, None).expect_response("OK");
     before.publish("t", b"x");
 }
+
+#[test]
+fn a_policy_that_is_none_asks_for_nothing_but_tls() {
+    let authority = Authority::new();
+    let daemon = daemon(&authority, &["--tls-client-auth-policy=bogus"]);
+    let mut client = daemon.connect();
+    client.send("NOP\n");
+    client.expect_fatal("E_INVALID cannot NOP in current state (TLS required)");
+    let mut client = tls_client(&daemon, &authority, None);
+    client.expect_response("OK");
+    client.publish("t", b"x");
+    assert_eq!(daemon.get("/ping").status, 403);
+}

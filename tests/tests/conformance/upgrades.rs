@@ -118,10 +118,13 @@ fn the_level_of_deflate_is_bounded() {
     }
 }
 
+/// An uncompressed chunk whose checksum is another's.
+const WRONG_SUM: &[u8] = b"\xff\x06\x00\x00sNaPpY\x01\x08\x00\x00\0\0\0\0NOP\n";
+
 #[test]
 fn a_stream_that_is_not_snappy_ends_without_a_word() {
     let daemon = shared();
-    for bytes in [&b"PUB t\n\0\0\0\x01x"[..], b"\xff\x06\x00\x00sNaPpY\x02\x01\x00\x00x"] {
+    for bytes in [&b"PUB t\n\0\0\0\x01x"[..], b"\xff\x06\x00\x00sNaPpY\x02\x01\x00\x00x", WRONG_SUM] {
         let (mut client, _) = negotiated(&daemon, "\"snappy\":true");
         client.next_bytes(28);
         client.send(bytes);
@@ -198,4 +201,32 @@ fn what_is_pipelined_behind_an_upgrade_is_not_lost() {
     bytes.extend(&chunk[10..]);
     client.send(&bytes);
     daemon.wait_for_topic("pipelined", "depth", 1);
+}
+
+#[test]
+fn a_snappy_stream_may_have_chunks_to_be_skipped_and_begin_again() {
+    let daemon = shared();
+    let (mut client, _) = negotiated(&daemon, "\"snappy\":true");
+    client.next_bytes(28);
+    let mut stream = snap::write::FrameEncoder::new(Vec::new());
+    std::io::Write::write_all(&mut stream, &with_body("PUB snappy_skipped", "x")).expect("memory takes it");
+    let stream = stream.into_inner().expect("memory takes it");
+    let (identifier, chunk) = stream.split_at(10);
+    for skipped in [&b"\x80\x01\x00\x00x"[..], b"\xfd\x00\x00\x00"] {
+        client.send([identifier, skipped, identifier, skipped, chunk].concat());
+        client.expect_bytes(b"\x01\x0e\x00\x00\x26\x98\x2b\xcf\x00\x00\x00\x06\x00\x00\x00\x00OK");
+    }
+    daemon.wait_for_topic("snappy_skipped", "depth", 2);
+}
+
+#[test]
+fn a_stream_that_is_not_deflate_ends_without_a_word() {
+    let daemon = shared();
+    let (mut client, _) = negotiated(&daemon, "\"deflate\":true");
+    client.wrap(Layered::deflate);
+    client.expect_response("OK");
+    // A block of the kind that there is not.
+    client.send_beneath(b"\xff\xff\xff\xff");
+    client.expect_end();
+    daemon.publish("after_no_deflate#ephemeral", "x");
 }
