@@ -198,6 +198,12 @@ pub fn authorization_answers_are_bounded() -> bool {
     !is_original()
 }
 
+/// A connection ends at once when its client is gone while an authorization server is waited for; in the original it ends
+/// with the answer.
+pub fn parts_from_who_is_gone_while_authorizing() -> bool {
+    !is_original()
+}
+
 /// A stop closes connections that wait for an authorization server too; the original waits for its answer.
 pub fn stops_without_waiting_for_authorization() -> bool {
     !is_original()

@@ -234,9 +234,14 @@ impl<S: Duplex + 'static> Session<'_, S> {
         let mut input = std::mem::take(&mut self.input);
         let mut consumed = 0;
         let outcome = loop {
+            // While an authorization server was waited for, more may have come.
+            input.unsplit(std::mem::take(&mut self.input));
             let decoded = match self.decoder.decode(&input[consumed..], self.protocol.situation()) {
                 Ok(Some(decoded)) => decoded,
-                Ok(None) => break self.pause(executor).await.map(|()| None),
+                Ok(None) => match self.pause(executor).await {
+                    Ok(()) if !self.input.is_empty() => continue,
+                    paused => break paused.map(|()| None),
+                },
                 Err(refusal) => {
                     // What came before the error still counts.
                     if let Err(error) = executor.flush(&mut self.out).await {

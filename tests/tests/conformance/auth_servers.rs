@@ -5,7 +5,10 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use nsq_tests::authorization::{all_of, answer, authorization_server, authorize, response, server};
-use nsq_tests::differences::{authorization_answers_are_bounded, stops_without_waiting_for_authorization};
+use nsq_tests::differences::{
+    authorization_answers_are_bounded, parts_from_who_is_gone_while_authorizing,
+    stops_without_waiting_for_authorization,
+};
 use nsq_tests::process::Signal;
 use nsq_tests::raw::{batch, be, with_body};
 use nsq_tests::{Daemon, PATIENCE, each};
@@ -159,6 +162,66 @@ fn who_waits_for_a_server_still_gets_messages_and_heartbeats() {
     };
     assert!(kinds.contains(&0) && kinds.contains(&2), "heartbeats and a message: {kinds:?}");
     assert_eq!(failed.data, FAILED.as_bytes());
+}
+
+#[test]
+fn who_hangs_up_while_a_server_hangs_is_not_waited_for() {
+    let (daemon, hangs, asked) = hanging_when_told(1);
+    hangs.store(true, Ordering::Relaxed);
+    let mut client = daemon.connect();
+    client.send(with_body("AUTH", "secret"));
+    asked.recv_timeout(PATIENCE).expect("the server was asked");
+    let (address, before) = (client.address().to_string(), Instant::now());
+    drop(client);
+    let is_its_end = |line: &str| line.contains(&address) && line.contains("exiting ioloop");
+    daemon.process().wait_for_log("the end of the connection", is_its_end);
+    let waited = before.elapsed() >= Duration::from_secs(2);
+    assert!(!waited || !parts_from_who_is_gone_while_authorizing(), "it waited for the server");
+}
+
+#[test]
+fn who_has_said_everything_still_gets_the_answers() {
+    let (release, released) = mpsc::channel();
+    let good = response("200 OK", "", &answer(&all_of(".*")));
+    let (address, _asked) = server(move |_| {
+        released.recv_timeout(PATIENCE).expect("the test goes on");
+        Some(good.clone())
+    });
+    let daemon = asking(address);
+    let mut client = daemon.connect();
+    client.send([with_body("AUTH", "secret"), with_body("PUB t", "x")].concat());
+    client.finish_sending();
+    if parts_from_who_is_gone_while_authorizing() {
+        // It looks whether anybody is there.
+        client.expect_response("_heartbeat_");
+        client.expect_response("_heartbeat_");
+    }
+    release.send(()).expect("the server waits");
+    client.expect_response("{\"identity\":\"who\",\"identity_url\":\"http://who\",\"permission_count\":1}");
+    client.expect_response("OK");
+    client.expect_end();
+    assert_eq!(daemon.topic_stats("t")["depth"], 1);
+}
+
+#[test]
+fn what_is_said_while_a_server_is_waited_for_is_heard_afterwards() {
+    let (release, released) = mpsc::channel();
+    let good = response("200 OK", "", &answer(&all_of(".*")));
+    let (address, _asked) = server(move |_| {
+        released.recv_timeout(PATIENCE).expect("the test goes on");
+        Some(good.clone())
+    });
+    let daemon = asking(address);
+    let mut client = daemon.connect();
+    client.send([with_body("AUTH", "secret"), b"PUB".to_vec()].concat());
+    client.expect_silence();
+    client.send(&with_body("PUB t", "x")[3..]);
+    client.expect_silence();
+    client.send(with_body("PUB t", "y"));
+    release.send(()).expect("the server waits");
+    client.expect_any_response();
+    client.expect_response("OK");
+    client.expect_response("OK");
 }
 
 #[test]

@@ -2,19 +2,25 @@
 //! that is not known.
 //!
 //! While an authorization server is waited for, only this connection's commands wait: messages and heartbeats go out, and
-//! the connection ends when it is to end.
+//! the connection ends when it is to end, or when the client is gone.
+
+use std::time::Duration;
 
 use nsq::transport::Duplex;
 use nsq::wire::error::ProtocolError;
+use nsq::wire::frame;
 use nsq::wire::name::TopicName;
+use tokio::time::{Instant, sleep_until};
 
-use tokio::time::Instant;
-
-use super::{End, Executor, Session};
+use super::{End, Event, Executor, Session};
 use crate::auth::{AuthServers, Authorizations, Question};
 use crate::node::Authorized;
 use crate::tcp::permit::{Verdict, Wish};
 use crate::tcp::protocol::{Action, PublishKind};
+
+/// A client whose input has ended may still want its answers, or be gone. It is given two signs of life, so far apart: the
+/// system of one that is gone refuses the first, and the second cannot be sent.
+const SIGNS_APART: Duration = Duration::from_millis(100);
 
 impl<S: Duplex + 'static> Session<'_, S> {
     /// Sees to it that the client may do this. An error ends the connection; what came before still counts.
@@ -107,14 +113,30 @@ impl<S: Duplex + 'static> Session<'_, S> {
             tls: tls.is_some(),
         };
         let mut asked = std::pin::pin!(servers.ask(&question));
+        // Nothing that the client says is looked at before the answer. That it says no more is.
+        let mut listens = true;
+        let mut second_sign = None;
         let answer = loop {
             let event = tokio::select! {
                 answer = &mut asked => break answer,
-                event = self.wait(false) => event?,
+                () = sleep_until(second_sign.unwrap_or_else(Instant::now)), if second_sign.is_some() => {
+                    second_sign = None;
+                    self.out.respond(frame::HEARTBEAT);
+                    continue;
+                }
+                event = self.wait(listens) => event?,
             };
             // It is not the client that is waited for.
             self.times.waiting_since = Instant::now();
-            self.go_on(event, executor)?;
+            match event {
+                Event::Read => listens = false,
+                Event::EndOfInput => {
+                    listens = false;
+                    self.out.respond(frame::HEARTBEAT);
+                    second_sign = Some(Instant::now() + SIGNS_APART);
+                }
+                event => self.go_on(event, executor)?,
+            }
             executor.deliver(&mut self.out);
         };
         let authorizations = answer.map_err(|error| {
