@@ -68,7 +68,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsqd::data_dir", &["nsq::daemon"]),
     ("nsqd::topology_file", &["nsqd::node", "nsq::wire::name", "nsq::daemon"]),
     ("nsqd::lookup", &["nsqd::node", "nsqd::options", "nsq::wire", "nsq::client", "nsq::daemon"]),
-    ("nsqd::auth", &["nsqd::options", "nsq::wire", "nsq::api", "nsq::transport", "nsq::daemon"]),
+    (
+        "nsqd::auth",
+        &["nsqd::options", "nsq::wire", "nsq::api", "nsq::transport", "nsq::client", "nsq::daemon"],
+    ),
     ("nsqd::options", &["nsq::wire", "nsq::transport", "nsq::daemon"]),
     ("nsqd::tcp::protocol", &["nsq::wire"]),
     ("nsqd::tcp::negotiate", &["nsq::wire", "nsq::transport", "nsqd::options"]),

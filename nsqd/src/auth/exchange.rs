@@ -8,9 +8,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use nsq::client::dial;
 use nsq::transport::tls::client::TlsClient;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::url::{Url, UrlError};
 
@@ -92,7 +92,7 @@ impl Exchange {
 
     async fn send(&self, url: &Url, body: Option<Bytes>) -> Result<(Response<()>, Bytes), ExchangeError> {
         let request = request(url, body)?;
-        let dialled = tokio::time::timeout(self.connect_timeout, TcpStream::connect(url.authority())).await;
+        let dialled = tokio::time::timeout(self.connect_timeout, dial(&url.authority())).await;
         let stream = dialled
             .map_err(|_| ExchangeError::ConnectTimeout {
                 authority: url.authority(),
