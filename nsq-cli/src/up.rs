@@ -141,7 +141,7 @@ impl Plan {
                 told(&format!("cannot make the data directory {path} - {}", os_error_text(&error)))
             })?;
             let claim =
-                |path: &std::path::Path| DataDirLock::acquire(path).map_err(|error| error.to_string());
+                |path: &std::path::Path| DataDirLock::acquire(path).map_err(|error| error.with_advice());
             let read = nsqd::options::Options::read_with(flags, claim);
             plan.nsqd = Some(read.map_err(|stop| answered(stop.report(program)))?);
         }
@@ -230,7 +230,7 @@ impl Running {
         if let Some(options) = plan.nsqlookupd {
             let run = |listening, stop| async move {
                 nsqlookupd::serve(options, listening, stop).await.map_err(|error| {
-                    let hint = matches!(error, nsqlookupd::StartError::Listen(_)).then_some(NSQLOOKUPD);
+                    let hint = matches!(error, nsqlookupd::StartError::Listen { .. }).then_some(NSQLOOKUPD);
                     with_advice(error.to_string(), hint)
                 })
             };
@@ -244,7 +244,7 @@ impl Running {
             let log = log.clone();
             let run = |listening, stop| async move {
                 let outcome = nsqd::serve(options, log, reloads, listening, stop).await.map_err(|error| {
-                    let hint = matches!(error, nsqd::StartError::Listen(_)).then_some(NSQD);
+                    let hint = matches!(error, nsqd::StartError::Listen { .. }).then_some(NSQD);
                     with_advice(error.to_string(), hint)
                 });
                 drop(data_dir);

@@ -1,6 +1,6 @@
 //! The daemon as a whole: from options to listeners, from a signal to the last byte on the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nsq::api::info::Info;
@@ -10,6 +10,7 @@ use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
 use nsq::daemon::listener::{ListenError, Listener, Listening};
 use nsq::daemon::logging::LogControl;
 use nsq::daemon::options::ConfigValue;
+use nsq::daemon::os_error::os_error_text;
 use nsq::daemon::version::{OWN_VERSION, version_line};
 use nsq::daemon::{http as http_server, signals};
 use nsq::transport::tls::{TlsFilesError, TlsServer};
@@ -53,8 +54,13 @@ const TOPOLOGY_AWARE: &str = "topology-aware-consumption";
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("failed to instantiate nsqd - {0}")]
-    Listen(#[from] ListenError),
+    #[error("failed to instantiate nsqd - {error}")]
+    Listen {
+        /// The flag that it came from, without its dashes.
+        flag: &'static str,
+        /// Why.
+        error: ListenError,
+    },
     /// The system gives no threads or no signals.
     #[error("failed to instantiate nsqd - {0}")]
     System(#[from] std::io::Error),
@@ -68,11 +74,30 @@ pub enum StartError {
     #[error("failed to load topology file - {0}")]
     Topology(#[from] TopologyFileError),
     /// The store cannot be opened.
-    #[error("failed to open the store - {0}")]
-    Store(#[from] LogError),
+    #[error("failed to open the store in {} - {cause}", .path.display())]
+    Store {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// What was kept cannot be taken up, or could not be kept.
     #[error("{0}")]
     Node(#[from] crate::node::StartError),
+}
+
+impl StartError {
+    /// What the operator can do about it, where that is not plain from the text.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Listen { flag, error } => Some(error.advice(PROGRAM.name, flag)),
+            Self::Store { .. } => Some(
+                "let the user that nsqd runs as write there, or choose another directory with --data-path=DIR".to_owned(),
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the daemon until it is told to stop, in a data directory that is its own.
@@ -119,11 +144,14 @@ pub async fn serve(
     }
     let auth_servers = AuthServers::new(auth_settings(&options)).map_err(StartError::Authorities)?;
     let declared = topology_file::read(&options.topology_file)?;
-    let tcp_listener = listen(&options.tcp_address).await?;
-    let http_listener = listen(&options.http_address).await?;
+    let tcp_listener = listen("tcp-address", &options.tcp_address).await?;
+    let http_listener = listen("http-address", &options.http_address).await?;
     let tls = Certificates::load(&options)?;
     let https_listener = match &tls {
-        Some(_) if !options.https_address.is_empty() => Some(Listener::tcp(&options.https_address).await?),
+        Some(_) if !options.https_address.is_empty() => {
+            let listener = Listener::tcp(&options.https_address).await;
+            Some(listener.map_err(|error| StartError::Listen { flag: "https-address", error })?)
+        }
         _ => None,
     };
     let https_port = https_listener.as_ref().and_then(Listener::port).unwrap_or(0);
@@ -187,27 +215,8 @@ pub async fn serve(
 }
 
 fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Node>, StartError> {
-    let spill_dir = data_dir.join(SPILL_DIRECTORY);
-    let spill = Lazy::new(spill_dir.exists(), move || SledLog::open(&spill_dir))?;
     let durability = durability(options);
-    let settings = JournalSettings {
-        default_durability: durability,
-        sync_every: options.sync_every,
-        sync_timeout: options.sync_timeout,
-        ..JournalSettings::default()
-    };
-    let journal_dir = data_dir.join(JOURNAL_DIRECTORY);
-    let journal = Lazy::new(journal_dir.exists(), move || Journal::open(&journal_dir, settings.clone()))?;
-    // -1 leaves it to the watermark.
-    let keep_free = u64::try_from(options.min_free_disk).ok();
-    let room = || {
-        let data_dir = data_dir.to_owned();
-        move || Room::on(&data_dir)
-    };
-    let logs = Places {
-        spill: Box::new(Watermark::new(spill, keep_free, room())) as Box<dyn Log>,
-        journal: Box::new(Watermark::new(journal, keep_free, room())) as Box<dyn Log>,
-    };
+    let logs = open_logs(options, durability, data_dir)?;
     let settings = NodeSettings {
         node_id: options.node_id,
         data_path: data_dir.to_owned(),
@@ -221,6 +230,46 @@ fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Nod
         store: StoreOptions::default(),
     };
     Ok(Node::start(settings, clock, logs)?)
+}
+
+/// The logs of both levels, where anything is kept in them.
+fn open_logs(
+    options: &Options,
+    durability: Durability,
+    data_dir: &Path,
+) -> Result<Places<Box<dyn Log>>, StartError> {
+    let journal_settings = JournalSettings {
+        default_durability: durability,
+        sync_every: options.sync_every,
+        sync_timeout: options.sync_timeout,
+        ..JournalSettings::default()
+    };
+    // -1 leaves it to the watermark.
+    let keep_free = u64::try_from(options.min_free_disk).ok();
+    let watched = |log: Box<dyn Log>| {
+        let data_dir = data_dir.to_owned();
+        Box::new(Watermark::new(log, keep_free, move || Room::on(&data_dir))) as Box<dyn Log>
+    };
+    let spill = open_log(data_dir.join(SPILL_DIRECTORY), |path| Ok(Box::new(SledLog::open(path)?)))?;
+    let journal = open_log(data_dir.join(JOURNAL_DIRECTORY), move |path| {
+        Ok(Box::new(Journal::open(path, journal_settings)?))
+    })?;
+    Ok(Places { spill: watched(spill), journal: watched(journal) })
+}
+
+fn open_log(
+    path: PathBuf,
+    open: impl Fn(&Path) -> Result<Box<dyn Log>, LogError> + Send + 'static,
+) -> Result<Box<dyn Log>, StartError> {
+    let (is_there, named) = (path.exists(), path.clone());
+    let log = Lazy::new(is_there, move || open(&path)).map_err(|error| {
+        let cause = match error {
+            LogError::Io(error) => os_error_text(&error),
+            damaged @ LogError::Damaged { .. } => damaged.to_string(),
+        };
+        StartError::Store { path: named, cause }
+    })?;
+    Ok(Box::new(log))
 }
 
 /// What the flags say that the acknowledgement of a publish promises (docs/durability.md).
@@ -239,12 +288,13 @@ struct Ports {
     http: Option<u16>,
 }
 
-async fn listen(address: &Address) -> Result<Option<Listener>, ListenError> {
-    Ok(match address {
-        Address::Off => None,
-        Address::Tcp(address) => Some(Listener::tcp(address).await?),
-        Address::Unix(path) => Some(Listener::unix(path)?),
-    })
+async fn listen(flag: &'static str, address: &Address) -> Result<Option<Listener>, StartError> {
+    let listener = match address {
+        Address::Off => return Ok(None),
+        Address::Tcp(address) => Listener::tcp(address).await,
+        Address::Unix(path) => Listener::unix(path),
+    };
+    listener.map(Some).map_err(|error| StartError::Listen { flag, error })
 }
 
 fn tcp_settings(

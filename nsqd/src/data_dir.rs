@@ -35,6 +35,19 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    /// The text, and behind it what the operator can do.
+    #[must_use]
+    pub fn with_advice(&self) -> String {
+        let first = match self {
+            Self::Open { error, .. } if error.kind() == io::ErrorKind::NotFound => "make it",
+            Self::Open { .. } => "let the user that nsqd runs as read and write it",
+            Self::Locked { .. } => "if another nsqd runs, stop it",
+        };
+        format!("{self}; {first}, or choose another directory with --data-path=DIR")
+    }
+}
+
 impl DataDirLock {
     /// Locks the directory itself, as v1.3.0 does, so that neither starts on the other's data.
     ///
@@ -73,5 +86,18 @@ mod tests {
     fn a_missing_directory_is_named() {
         let refused = DataDirLock::acquire(Path::new("/no/such/dir")).unwrap_err().to_string();
         assert_eq!(refused, "failed to lock data-path: open /no/such/dir: no such file or directory");
+    }
+
+    #[test]
+    fn what_to_do_is_said_behind_it() {
+        let missing = DataDirLock::acquire(Path::new("/no/such/dir")).unwrap_err().with_advice();
+        assert!(
+            missing.ends_with("; make it, or choose another directory with --data-path=DIR"),
+            "{missing}"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let _first = DataDirLock::acquire(directory.path()).unwrap();
+        let locked = DataDirLock::acquire(directory.path()).unwrap_err().with_advice();
+        assert!(locked.contains("nsqd); if another nsqd runs, stop it, or choose"), "{locked}");
     }
 }

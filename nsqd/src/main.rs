@@ -8,7 +8,7 @@ use nsqd::data_dir::DataDirLock;
 use nsqd::options::{Options, PROGRAM};
 
 fn main() -> ExitCode {
-    let claim = |data_path: &Path| DataDirLock::acquire(data_path).map_err(|error| error.to_string());
+    let claim = |data_path: &Path| DataDirLock::acquire(data_path).map_err(|error| error.with_advice());
     let (options, lock) = match Options::read_with(std::env::args_os().skip(1), claim) {
         Ok(read) => read,
         Err(stop) => return stop.report(&PROGRAM),
@@ -17,6 +17,9 @@ fn main() -> ExitCode {
     let log = logging::start(options.log_settings());
     match nsqd::run(options, lock, log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fatal(PROGRAM.name, log_format, &error.to_string()),
+        Err(error) => {
+            let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+            fatal(PROGRAM.name, log_format, &format!("{error}{advice}"))
+        }
     }
 }

@@ -21,11 +21,27 @@ use crate::{http, tcp};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("failed to instantiate nsqlookupd - {0}")]
-    Listen(#[from] ListenError),
+    #[error("failed to instantiate nsqlookupd - {error}")]
+    Listen {
+        /// The flag that it came from, without its dashes.
+        flag: &'static str,
+        /// Why.
+        error: ListenError,
+    },
     /// The system gives no threads or no signals.
     #[error("failed to instantiate nsqlookupd - {0}")]
     System(#[from] std::io::Error),
+}
+
+impl StartError {
+    /// What the operator can do about it, where that is not plain from the text.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Listen { flag, error } => Some(error.advice(PROGRAM.name, flag)),
+            Self::System(_) => None,
+        }
+    }
 }
 
 /// Runs the daemon until it is told to stop.
@@ -56,8 +72,8 @@ pub async fn serve(
     stop: impl Future<Output = String>,
 ) -> Result<(), StartError> {
     info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
-    let tcp_listener = Listener::tcp(&options.tcp_address).await?;
-    let http_listener = Listener::tcp(&options.http_address).await?;
+    let tcp_listener = listen("tcp-address", &options.tcp_address).await?;
+    let http_listener = listen("http-address", &options.http_address).await?;
     let addresses = Listening { tcp: Some(tcp_listener.address()), http: Some(http_listener.address()) };
     let answer = answer(&options, &tcp_listener, &http_listener);
     let directory = Arc::new(Directory::new(Clock::new(), options.registry_settings()));
@@ -77,6 +93,10 @@ pub async fn serve(
         let _ = server.await;
     }
     Ok(())
+}
+
+async fn listen(flag: &'static str, address: &str) -> Result<Listener, StartError> {
+    Listener::tcp(address).await.map_err(|error| StartError::Listen { flag, error })
 }
 
 /// What every nsqd is told of this daemon.

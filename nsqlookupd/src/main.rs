@@ -14,6 +14,9 @@ fn main() -> ExitCode {
     let log = logging::start(options.log_settings());
     match nsqlookupd::run(options, log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fatal(PROGRAM.name, log_format, &error.to_string()),
+        Err(error) => {
+            let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+            fatal(PROGRAM.name, log_format, &format!("{error}{advice}"))
+        }
     }
 }

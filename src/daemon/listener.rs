@@ -60,6 +60,35 @@ pub struct Peer {
 pub struct ListenError {
     address: String,
     cause: String,
+    taken: Option<Taken>,
+}
+
+/// What somebody else has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Port,
+    /// The name of a Unix socket: its file is there.
+    File,
+}
+
+impl ListenError {
+    /// What the operator of this program can do about it, where the address was that of this flag.
+    #[must_use]
+    pub fn advice(&self, program: &str, flag: &str) -> String {
+        match self.taken {
+            Some(Taken::Port) => {
+                format!(
+                    "if another {program} runs, stop it, or choose another address with --{flag}=HOST:PORT"
+                )
+            }
+            Some(Taken::File) => {
+                format!(
+                    "if no {program} runs that made the file, remove it, or choose another with --{flag}=PATH"
+                )
+            }
+            None => format!("choose another address with --{flag}=HOST:PORT"),
+        }
+    }
 }
 
 impl Listener {
@@ -69,16 +98,19 @@ impl Listener {
     /// # Errors
     /// The address names nothing here, or is taken.
     pub async fn tcp(address: &str) -> Result<Self, ListenError> {
-        let failed = |cause| ListenError { address: address.to_owned(), cause };
-        let candidates = candidates(address).await.map_err(failed)?;
-        let mut cause = format!("listen tcp {address}: no such host");
+        let failed = |cause, taken| ListenError { address: address.to_owned(), cause, taken };
+        let candidates = candidates(address).await.map_err(|cause| failed(cause, None))?;
+        let (mut cause, mut taken) = (format!("listen tcp {address}: no such host"), None);
         for candidate in candidates {
             match bind(candidate) {
                 Ok(listener) => return Ok(Self::Tcp(listener)),
-                Err(error) => cause = format!("listen tcp {address}: bind: {}", os_error_text(&error)),
+                Err(error) => {
+                    cause = format!("listen tcp {address}: bind: {}", os_error_text(&error));
+                    taken = is_in_use(&error).then_some(Taken::Port);
+                }
             }
         }
-        Err(failed(cause))
+        Err(failed(cause, taken))
     }
 
     /// Listens on a new Unix socket.
@@ -89,6 +121,7 @@ impl Listener {
         UnixListener::bind(path).map(Self::Unix).map_err(|error| ListenError {
             address: path.display().to_string(),
             cause: format!("listen unix {}: bind: {}", path.display(), os_error_text(&error)),
+            taken: is_in_use(&error).then_some(Taken::File),
         })
     }
 
@@ -162,6 +195,10 @@ async fn candidates(address: &str) -> Result<Vec<SocketAddr>, String> {
     }
     let found = tokio::net::lookup_host(address).await;
     found.map(Iterator::collect).map_err(|error| format!("listen tcp: lookup {host}: {error}"))
+}
+
+fn is_in_use(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -118,3 +118,50 @@ pub trait Log: Send {
         Damage::default()
     }
 }
+
+/// A log of whatever kind.
+impl Log for Box<dyn Log> {
+    fn load(&mut self) -> Result<Vec<SavedTopic>, LogError> {
+        (**self).load()
+    }
+
+    fn append(&mut self, topic: TopicNumber, batch: &StoredBatch) -> Result<(), LogError> {
+        (**self).append(topic, batch)
+    }
+
+    fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError> {
+        (**self).read(topic, first)
+    }
+
+    fn drop_batch(&mut self, topic: TopicNumber, first: Position) -> Result<(), LogError> {
+        (**self).drop_batch(topic, first)
+    }
+
+    fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
+        (**self).save(topic, image)
+    }
+
+    fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
+        (**self).advance(topic, progress)
+    }
+
+    fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError> {
+        (**self).delete(topic)
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        (**self).sync()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        (**self).due()
+    }
+
+    fn handle_due(&mut self) -> Result<(), LogError> {
+        (**self).handle_due()
+    }
+
+    fn damage(&self) -> Damage {
+        (**self).damage()
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use nsq_tests::certificates::Authority;
 use nsq_tests::daemon::new_directory;
 use nsq_tests::process::{Ended, Process};
 use nsq_tests::{Daemon, differences, each};
@@ -25,6 +26,11 @@ fn fatal(ended: &Ended) -> &str {
     let (head, text) = line.split_once(" FATAL: ").unwrap_or_else(|| panic!("{:?} is not FATAL", ended.log));
     assert!(head.starts_with("[nsqd] "), "{line}");
     text
+}
+
+/// The same without the advice behind it, which the original does not give.
+fn cause(ended: &Ended) -> &str {
+    fatal(ended).split("; ").next().unwrap_or_default()
 }
 
 #[test]
@@ -65,7 +71,7 @@ fn files_that_are_missing_are_fatal() {
     );
     let ended = start(&["--data-path=/nonexistent/data".to_owned()]);
     let expected = "failed to instantiate nsqd - failed to lock data-path: open /nonexistent/data: no such file or directory";
-    assert_eq!(fatal(&ended), expected);
+    assert_eq!(cause(&ended), expected);
 }
 
 #[test]
@@ -101,7 +107,7 @@ fn a_data_directory_has_one_daemon() {
         "failed to instantiate nsqd - failed to lock data-path: cannot flock directory {directory} - \
          resource temporarily unavailable (possibly in use by another instance of nsqd)"
     );
-    assert_eq!(fatal(&ended), expected);
+    assert_eq!(cause(&ended), expected);
     daemon.publish("t", b"the first one is not disturbed");
 }
 
@@ -111,7 +117,7 @@ fn an_address_in_use_is_fatal() {
     let address = taken.local_addr().expect("it is bound");
     each(["tcp", "http"], |listener| {
         let ended = start(&[format!("--{listener}-address={address}")]);
-        let said = fatal(&ended);
+        let said = cause(&ended);
         let expected = format!("failed to instantiate nsqd - listen ({address}) failed - ");
         assert!(said.starts_with(&expected) && said.ends_with("address already in use"), "{said}");
     });
@@ -125,9 +131,60 @@ fn a_socket_file_that_is_there_is_fatal() {
     daemon.kill();
     assert!(path.exists(), "a killed daemon leaves its socket file");
     let ended = start(&[format!("--tcp-address={}", path.display())]);
-    let said = fatal(&ended);
+    let said = cause(&ended);
     let expected = format!("failed to instantiate nsqd - listen ({}) failed - ", path.display());
     assert!(said.starts_with(&expected) && said.ends_with("address already in use"), "{said}");
+}
+
+#[test]
+fn what_can_be_done_about_it_is_said() {
+    if differences::is_original() {
+        return;
+    }
+    let authority = Authority::new();
+    let tls: Vec<String> = authority.flags().into_iter().filter(|flag| !flag.contains("https")).collect();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let address = taken.local_addr().expect("it is bound");
+    let directory = new_directory();
+    let (file, in_the_way) = (directory.path().join("nsqd.sock"), directory.path().join("spill"));
+    for path in [&file, &in_the_way] {
+        std::fs::write(path, "").expect("the directory is ours");
+    }
+    let another = |flag: &str| {
+        format!("if another nsqd runs, stop it, or choose another address with --{flag}-address=HOST:PORT")
+    };
+    each(
+        [
+            ("tcp port", vec![format!("--tcp-address={address}")], another("tcp")),
+            ("http port", vec![format!("--http-address={address}")], another("http")),
+            ("https port", [tls, vec![format!("--https-address={address}")]].concat(), another("https")),
+            (
+                "socket file",
+                vec![format!("--tcp-address={}", file.display())],
+                "remove it, or choose another with --tcp-address=PATH".to_owned(),
+            ),
+            (
+                "an address of elsewhere",
+                vec!["--tcp-address=192.0.2.1:1".to_owned()],
+                "choose another address with --tcp-address=HOST:PORT".to_owned(),
+            ),
+            (
+                "no directory",
+                vec!["--data-path=/nonexistent/data".to_owned()],
+                "make it, or choose another directory with --data-path=DIR".to_owned(),
+            ),
+            (
+                "no place for the store",
+                vec![format!("--data-path={}", directory.path().display())],
+                "as write there, or choose another directory with --data-path=DIR".to_owned(),
+            ),
+        ],
+        |(_, flags, advice)| {
+            let ended = start(flags);
+            let said = fatal(&ended);
+            assert!(said.contains("; ") && said.ends_with(advice), "{said}");
+        },
+    );
 }
 
 #[test]

@@ -188,6 +188,8 @@ fn an_address_in_use_is_fatal() {
         let last = ended.log.last().expect("it said something");
         let cause = format!("listen ({address}) failed - listen tcp {address}: bind: address already in use");
         assert!(last.contains(&cause), "{last}");
+        let advice = "; if another nsqlookupd runs, stop it, or choose another address with --";
+        assert!(last.contains(advice) || differences::lookupd_is_original(), "{last}");
     });
 }
 
