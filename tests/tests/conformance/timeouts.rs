@@ -284,13 +284,13 @@ fn a_failed_consumer_s_messages_come_again() {
 #[test]
 fn a_message_times_out_on_a_paused_channel_too() {
     let daemon = shared();
-    let mut client = impatient(&daemon, "timeouts_paused");
-    client.publish("timeouts_paused", b"x");
+    let mut client = impatient(&daemon, "timeouts_on_paused");
+    client.publish("timeouts_on_paused", b"x");
     client.ready(1);
     client.expect_message();
-    daemon.act("/channel/pause?topic=timeouts_paused&channel=c");
-    daemon.wait_for_channel("timeouts_paused", "c", "timeout_count", 1);
+    daemon.act("/channel/pause?topic=timeouts_on_paused&channel=c");
+    daemon.wait_for_channel("timeouts_on_paused", "c", "timeout_count", 1);
     client.expect_silence();
-    let channel = daemon.channel_stats("timeouts_paused", "c");
+    let channel = daemon.channel_stats("timeouts_on_paused", "c");
     assert_eq!((&channel["depth"], &channel["in_flight_count"]), (&1.into(), &0.into()));
 }
