@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nsq_tests::raw::{batch, with_body};
 use nsq_tests::report::report;
-use nsq_tests::{Daemon, Level};
+use nsq_tests::{Daemon, Level, differences};
 
 const BYTES: usize = 1 << 30;
 const BODY: usize = 1_000;
@@ -47,7 +47,9 @@ fn start_and_report(what: &str, restart: impl FnOnce() -> Daemon, bodies: &[Stri
     report(format_args!(
         "backlog: {what}, then start: listens after {listening:?}, /ping {answered:?}, first message {delivered:?}"
     ));
-    assert_eq!(first.body, bodies[0].as_bytes());
-    assert_eq!(daemon.channel_stats("t", "c")["depth"].as_u64(), Some((count * BATCH - 1) as u64));
+    if differences::survives_kill_without_memory_queue() {
+        assert_eq!(first.body, bodies[0].as_bytes());
+        assert_eq!(daemon.channel_stats("t", "c")["depth"].as_u64(), Some((count * BATCH - 1) as u64));
+    }
     daemon
 }
