@@ -128,6 +128,8 @@ fn run(damage: Damage, seed: u64) -> Outcome {
     match damage {
         Damage::Cut => assert!(is_torn, "more is missing than what was cut, {}", told()),
         Damage::Garbage => assert_eq!(missing, 0, "all of the data is there, {}", told()),
+        // Zeros up to the end look like room that nobody has written to.
+        Damage::Zeros if is_torn => {}
         Damage::Bits(_) | Damage::Zeros if missing > 0 => {
             let words = ["damage", "set aside", "torn", "cut"];
             let is_told = |line: &String| words.iter().any(|word| line.contains(word));
