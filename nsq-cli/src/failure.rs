@@ -35,6 +35,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same, and where it happened.
+    pub(crate) fn within(self, place: &str) -> Self {
+        match self {
+            Self::Failed(text) => Self::Failed(format!("{place}: {text}")),
+            other => other,
+        }
+    }
+}
+
 impl From<String> for Failure {
     fn from(text: String) -> Self {
         Self::Failed(text)

@@ -4,6 +4,7 @@
 //! pure parts beneath. The subcommands do not know each other. That this is a library is for its documentation, which
 //! would otherwise take the place of the library `nsq`'s.
 
+mod bench;
 mod failure;
 mod ping;
 mod pipe;
@@ -35,6 +36,7 @@ enum Command {
     Tail(tail::Arguments),
     Stat(stat::Arguments),
     Ping(ping::Arguments),
+    Bench(bench::Arguments),
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
@@ -57,6 +59,7 @@ pub fn run() -> ExitCode {
         Command::Tail(arguments) => tail::run(arguments),
         Command::Stat(arguments) => stat::run(arguments),
         Command::Ping(arguments) => ping::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

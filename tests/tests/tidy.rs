@@ -159,6 +159,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsq::daemon",
         ],
     ),
+    (
+        "nsq_cli::bench",
+        &[
+            "nsq_cli::failure",
+            "nsq_cli::user_agent",
+            "nsq_cli::values",
+            "nsq::client",
+            "nsq::api",
+            "nsq::transport",
+            "nsq::wire",
+            "nsq::daemon::os_error",
+        ],
+    ),
     // The one place that has both daemons in it.
     ("nsq_cli::up", &["nsq_cli::failure", "nsqd", "nsqlookupd", "nsq::daemon"]),
 ];

@@ -1,5 +1,6 @@
 //! The command `nsq`, as its users meet it: one file a subcommand.
 
+mod bench;
 mod ping;
 mod publish;
 mod stat;
@@ -58,7 +59,7 @@ fn without_a_command_the_help_is_shown() {
     let ended = nsq(&[]);
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.log.iter().any(|line| line.contains("nsq up")), "{:?}", ended.log);
-    for command in ["up", "pub", "tail", "stat", "ping"] {
+    for command in ["up", "pub", "tail", "stat", "ping", "bench"] {
         let ended = nsq(&[command, "--help"]);
         assert_eq!(ended.status.code(), Some(0));
         assert!(ended.output.contains("Examples:"), "{}", ended.output);

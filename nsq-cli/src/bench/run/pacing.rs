@@ -1,0 +1,53 @@
+//! Messages at a pace, and how late each of them is.
+
+use std::thread;
+use std::time::Instant;
+
+use super::{READY, Run};
+use crate::bench::consumer::{Judgement, consume};
+use crate::bench::figures::{Figures, Meter, memory};
+use crate::bench::pace::Pace;
+use crate::bench::threads::Joined as _;
+use crate::failure::Failure;
+
+impl Run {
+    pub(super) fn paced_oks(&self) -> Result<Figures, Failure> {
+        let Self { target, topic, load, .. } = self;
+        let mut figures = Figures::default();
+        let meter = Meter::start(target);
+        let latencies =
+            Pace::confirm(target.place, topic, load.rate, load.connections, load.messages, self.size)?;
+        figures.quantiles(["answer p50", "answer p99", "answer p99.9", "answer max"], &latencies);
+        meter.processor("CPU/message", load.messages, target, &mut figures);
+        memory(target, &mut figures);
+        target.expect_published(topic, load.messages)?;
+        Ok(figures)
+    }
+
+    pub(super) fn latency(&self) -> Result<Figures, Failure> {
+        let Self { target, topic, load, .. } = self;
+        let mut figures = Figures::default();
+        let channels = self.channels()?;
+        let consumers = self.subscribe(&channels, load.messages)?;
+        let meter = Meter::start(target);
+        let place = target.place;
+        let pace = Pace::new(load.rate);
+        let (sent_late, consumed) = thread::scope(|scope| {
+            let publishing = scope.spawn(|| pace.publish(place, topic, load.messages, self.size));
+            let consumed = consume(consumers, READY, |_, number, latencies| {
+                latencies.record(pace.late(number, Instant::now()));
+                Judgement::finish(number)
+            });
+            Ok::<_, Failure>((publishing.joined()?, consumed?))
+        })?;
+        target.expect_finished(topic)?;
+        figures
+            .quantiles(["latency p50", "latency p99", "latency p99.9", "latency max"], &consumed.latencies);
+        if let Some(late) = sent_late.quantile(0.5) {
+            figures.time("of it, sent late p50", late);
+        }
+        meter.processor("CPU/message", load.messages, target, &mut figures);
+        memory(target, &mut figures);
+        Ok(figures)
+    }
+}

@@ -1,0 +1,88 @@
+//! What a process has used of the machine, as the system counts it: processor time and memory.
+//!
+//! Linux's `/proc`; elsewhere nothing is known, and nothing is shown.
+
+use std::fs;
+use std::time::Duration;
+
+/// A process, by its id.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usage {
+    id: u32,
+}
+
+/// The memory of a process, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that was ever resident.
+    pub peak: u64,
+}
+
+impl Usage {
+    pub(super) fn of(id: u32) -> Self {
+        Self { id }
+    }
+
+    /// The processor time that all its threads have had, in user mode and in the system. It is counted in ticks, of
+    /// which [`tick`] says how long they are.
+    pub(super) fn processor_time(self) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id)).ok()?;
+        Some(tick() * u32::try_from(ticks(&stat)?).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn memory(self) -> Option<Memory> {
+        memory(&fs::read_to_string(format!("/proc/{}/status", self.id)).ok()?)
+    }
+}
+
+/// The resolution of processor times.
+pub(super) fn tick() -> Duration {
+    let a_second = u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(0);
+    Duration::from_secs(1) / a_second.max(1)
+}
+
+/// User and system time in `/proc/ID/stat`: its 14th and 15th field. The second is a name in brackets, which may hold
+/// anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let mut fields = behind_name.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
+fn memory(status: &str) -> Option<Memory> {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kibibytes * 1024)
+    };
+    Some(Memory { resident: field("VmRSS:")?, peak: field("VmHWM:")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_process_may_hold_anything() {
+        let stat = "42 (a) b 1 2) S 1 42 42 0 -1 4194560 1 2 3 4 120 30 7 8 20 0 1 0 100 1 1";
+        assert_eq!(ticks(stat), Some(150));
+        assert_eq!(ticks("42"), None);
+    }
+
+    #[test]
+    fn memory_is_counted_in_kibibytes() {
+        let status = "Name:\tnsqd\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
+        assert_eq!(memory(status), Some(Memory { resident: 1 << 20, peak: 2 << 20 }));
+        assert_eq!(memory("Name:\tnsqd\n"), None);
+    }
+
+    #[test]
+    fn this_process_uses_something() {
+        let own = Usage::of(std::process::id());
+        assert!(own.memory().unwrap().resident > 0);
+        assert!(own.processor_time().is_some());
+    }
+}

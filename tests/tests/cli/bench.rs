@@ -1,0 +1,179 @@
+//! `nsq bench`: that it measures, and that what was not moved as it should be is no result.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use nsq_tests::Daemon;
+use nsq_tests::certificates::Authority;
+use nsq_tests::process::program;
+use serde_json::Value;
+
+use super::nsq;
+
+/// The figures of a workload, by name.
+fn figures<'a>(report: &'a Value, workload: &str) -> Vec<(&'a str, f64)> {
+    let workloads = report["workloads"].as_array().expect("there are workloads");
+    let found = workloads.iter().find(|found| found["workload"] == workload).expect("it was measured");
+    let figures = found["figures"].as_array().expect("there are figures");
+    let named = |figure: &'a Value| Some((figure["name"].as_str()?, figure["medians"][0].as_f64()?));
+    figures.iter().map(|figure| named(figure).expect("a figure has a name and a median")).collect()
+}
+
+#[test]
+fn what_is_measured_is_told_as_json() {
+    let authority = Authority::new();
+    let (certificate, key) = (authority.path("server.pem"), authority.path("server.key"));
+    let nsqd = program("nsqd");
+    let workloads =
+        ["mpub", "mpub-tls", "mpub-snappy", "mpub-deflate", "pub-each", "drain", "fanout", "requeue"];
+    let mut arguments = vec!["bench"];
+    arguments.extend(workloads);
+    arguments.extend(["--messages", "2000", "--rounds", "1", "--json", "--nsqd"]);
+    arguments.extend([&nsqd, &certificate, &key].map(|path| path.to_str().expect("paths here are text")));
+    arguments.insert(arguments.len() - 2, "--tls-cert");
+    arguments.insert(arguments.len() - 1, "--tls-key");
+    let ended = nsq(&arguments);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
+    assert!(ended.log.is_empty(), "only a person is told how far it is: {:?}", ended.log);
+    let report: Value = serde_json::from_str(&ended.output).expect("it is JSON");
+    assert_eq!(report["sides"], serde_json::json!(["nsqd"]));
+    for workload in workloads {
+        let rate = figures(&report, workload)
+            .into_iter()
+            .find(|(name, _)| ["published", "delivered"].contains(name))
+            .expect("something was moved");
+        assert!(rate.1 > 0.0, "{workload}: {rate:?}");
+    }
+}
+
+#[test]
+fn a_daemon_is_stopped_and_started_with_its_backlog() {
+    let nsqd = program("nsqd");
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let ended = nsq(&[
+        "bench",
+        "restart",
+        "spill",
+        "--messages",
+        "5000",
+        "--rounds",
+        "1",
+        "--nsqd",
+        nsqd,
+        "--peer",
+        nsqd,
+    ]);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
+    let head = ended.output.lines().next().expect("there is a table");
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["workload", "figure", "nsqd", "peer", "ratio"]);
+    assert!(ended.output.contains("stop") && ended.output.contains("on disk"), "{}", ended.output);
+}
+
+#[test]
+fn a_running_daemon_is_left_as_it_was() {
+    let daemon = Daemon::start();
+    let (tcp, http) = (daemon.tcp.to_string(), daemon.http.to_string());
+    let ended = nsq(&[
+        "bench",
+        "pubsub",
+        "--messages",
+        "1000",
+        "--rounds",
+        "1",
+        "--nsqd-tcp-address",
+        &tcp,
+        "--nsqd-http-address",
+        &http,
+    ]);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
+    let topics = daemon.get("/stats?format=json").json()["topics"].clone();
+    assert_eq!(topics, serde_json::json!([]));
+}
+
+/// Plays an nsqd that confirms everything, and delivers these numbers to each consumer.
+fn play(delivered: &'static [u64]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            // A client that has gone is none that is played to any more.
+            std::thread::spawn(move || drop(converse(socket, delivered)));
+        }
+    });
+    address
+}
+
+fn converse(mut socket: TcpStream, delivered: &[u64]) -> io::Result<()> {
+    let mut input = BufReader::new(socket.try_clone()?);
+    input.read_exact(&mut [0; 4])?;
+    loop {
+        let mut line = String::new();
+        if input.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        match line.split_whitespace().next() {
+            Some("IDENTIFY" | "MPUB") => {
+                let mut size = [0; 4];
+                input.read_exact(&mut size)?;
+                input.read_exact(&mut vec![0; u32::from_be_bytes(size) as usize])?;
+                frame(&mut socket, 0, b"OK")?;
+            }
+            Some("SUB") => frame(&mut socket, 0, b"OK")?,
+            Some("RDY") => {
+                for number in delivered {
+                    let body = [&number.to_le_bytes()[..], b" and more"].concat();
+                    frame(&mut socket, 2, &[&[0; 8][..], &[0, 1], &[b'0'; 16], &body].concat())?;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn frame(socket: &mut TcpStream, kind: u32, data: &[u8]) -> io::Result<()> {
+    let size = data.len() as u32 + 4;
+    socket.write_all(&[&size.to_be_bytes()[..], &kind.to_be_bytes(), data].concat())
+}
+
+/// How a run on such an nsqd ends, which is to be a failure.
+fn failure(delivered: &'static [u64]) -> String {
+    let address = play(delivered).to_string();
+    let ended = nsq(&[
+        "bench",
+        "pubsub",
+        "--messages",
+        "4",
+        "--batch",
+        "2",
+        "--rounds",
+        "1",
+        "--patience",
+        "300ms",
+        "--nsqd-tcp-address",
+        &address,
+    ]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+    assert_eq!(ended.output, "");
+    let prefix = format!("nsq: pubsub on {address}: ");
+    ended.log.concat().strip_prefix(&prefix).expect("it says where").to_owned()
+}
+
+#[test]
+fn a_daemon_that_loses_messages_has_no_figures() {
+    assert_eq!(failure(&[]), "4 of 4 messages never came, the first is 0");
+}
+
+#[test]
+fn a_daemon_that_doubles_messages_has_no_figures() {
+    assert_eq!(failure(&[3]), "message 3 came twice");
+    assert_eq!(failure(&[4]), "message 4 came, which was never published");
+}
+
+#[test]
+fn a_daemon_that_does_not_start_is_given_its_own_words() {
+    let nsqd = program("nsqd");
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let ended = nsq(&["bench", "mpub", "--nsqd", nsqd, "--nsqd-opt", "no-such-flag"]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.log.concat().contains("no-such-flag"), "{:?}", ended.log);
+}
