@@ -1,13 +1,15 @@
 //! What a connection can be wrapped into after `IDENTIFY` (spec nsqd-tcp.md, §4): TLS, and compression within it.
 //!
 //! Each layer is a stream around a stream and knows one thing: [`prefixed`] gives bytes back that were read too early,
-//! [`deadline`] ends what takes too long, [`tls`] shakes hands, [`compressed`] drives one of the codecs [`snappy`] and [`deflate`], which are
-//! pure. [`Transport`] is the whole: a plain socket until something is agreed on. None of them knows what is said.
+//! [`read_ahead`] reads more than it is asked for, [`deadline`] ends what takes too long, [`tls`] shakes hands,
+//! [`compressed`] drives one of the codecs [`snappy`] and [`deflate`], which are pure. [`Transport`] is the whole: a plain
+//! socket until something is agreed on. None of them knows what is said.
 
 pub mod compressed;
 pub mod deadline;
 pub mod deflate;
 pub mod prefixed;
+pub mod read_ahead;
 pub mod snappy;
 pub mod tls;
 

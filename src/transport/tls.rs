@@ -31,6 +31,7 @@ use tokio_rustls::rustls::{
 use super::Duplex;
 use super::deadline::Deadline;
 use super::prefixed::Prefixed;
+use super::read_ahead::ReadAhead;
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -162,10 +163,10 @@ impl TlsServer {
             }
             Err(error) => return Err((error, stream.into_inner())),
         }
-        match self.acceptor.accept(Prefixed::new(first, stream)).into_fallible().await {
+        match self.acceptor.accept(Prefixed::new(first, ReadAhead::new(stream))).into_fallible().await {
             Ok(mut stream) => {
                 let (stream_below, connection) = stream.get_mut();
-                stream_below.inner_mut().lift();
+                stream_below.inner_mut().inner_mut().lift();
                 let handshake = Handshake {
                     version: version_name(connection.protocol_version()),
                     cipher_suite: connection
@@ -178,7 +179,7 @@ impl TlsServer {
                 };
                 Ok((Box::new(stream), handshake))
             }
-            Err((error, stream)) => Err((with_prefix(error), stream.into_inner().into_inner())),
+            Err((error, stream)) => Err((with_prefix(error), stream.into_inner().into_inner().into_inner())),
         }
     }
 }
