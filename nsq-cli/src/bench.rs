@@ -1,7 +1,7 @@
 //! `nsq bench`: measures an nsqd, and another one beside it.
 //!
 //! A workload is carried out on a daemon that was started for it, first on the one, then on the other, as often as there
-//! are rounds. [`workload`] says what there is to measure, [`run`] does it with publishers and consumers that check what
+//! are rounds. [`workload`] says what there is to measure, [`mod@run`] does it with publishers and consumers that check what
 //! they move, and [`report`] shows it. The generator shares the machine with the daemon, so that it is made to cost
 //! little: threads with blocking sockets, and buffers that were made before.
 
@@ -13,6 +13,7 @@ mod directory;
 mod figures;
 mod histogram;
 mod http_publisher;
+mod interrupt;
 mod layer;
 mod pace;
 mod publisher;
@@ -27,17 +28,22 @@ mod workload;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use nsq::wire::name::TopicName;
+use tokio::sync::oneshot;
 
 use self::daemon::Daemon;
 use self::figures::Figures;
+use self::interrupt::Interrupt;
 use self::report::{Outcome, Report};
 use self::run::Run;
 use self::target::{Place, Target};
 use self::workload::{Spec, Workload};
 use crate::failure::Failure;
+use crate::stop::Stop;
 use crate::values;
 
 /// Measures an nsqd, and another one beside it.
@@ -139,21 +145,46 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Measures.
+/// How long the daemon may take to be gone, once it is to end before its time.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Measures, until SIGINT or SIGTERM.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let sides = sides(&arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let interrupt = Arc::new(Interrupt::default());
+    let (say_end, mut ended) = oneshot::channel();
+    let measuring = Arc::clone(&interrupt);
+    runtime.block_on(async {
+        let mut stop = Stop::install()?;
+        // Whoever does not wait for the end any more does not hear of it.
+        thread::spawn(move || drop(say_end.send(measure_all(&arguments, &measuring))));
+        tokio::select! {
+            outcome = &mut ended => outcome.unwrap_or_else(|_| Err("it ended without an outcome".to_owned().into())),
+            () = stop.requested() => {
+                interrupt.request();
+                // What it comes to then is of no interest.
+                let _ = tokio::time::timeout(STOP_TIMEOUT, ended).await;
+                Err(Failure::Failed("stopped".to_owned()))
+            }
+        }
+    })
+}
+
+fn measure_all(arguments: &Arguments, interrupt: &Arc<Interrupt>) -> Result<(), Failure> {
+    let sides = sides(arguments)?;
     let mut report = Report { sides: sides.iter().map(Side::name).collect(), ..Report::default() };
     let workloads =
         if arguments.workloads.is_empty() { Workload::USUAL.to_vec() } else { arguments.workloads.clone() };
     let progress = Progress { is_terminal: io::stderr().is_terminal() };
     for workload in workloads {
-        let spec = spec(workload, &arguments);
+        let spec = spec(workload, arguments);
         let mut rounds = vec![Vec::new(); sides.len()];
         for round in 1..=arguments.rounds {
             for (side, rounds) in sides.iter().zip(&mut rounds) {
                 let name = workload.name();
                 progress.say(&format!("{name}: round {round} of {}, {}", arguments.rounds, side.name()));
-                let figures = side.measure(&spec, &arguments);
+                interrupt.check()?;
+                let figures = side.measure(&spec, arguments, interrupt);
                 rounds
                     .push(figures.map_err(|failure| failure.within(&format!("{name} on {}", side.name())))?);
             }
@@ -215,11 +246,16 @@ impl Side {
     }
 
     /// Carries the workload out once.
-    fn measure(&self, spec: &Spec, arguments: &Arguments) -> Result<Figures, Failure> {
+    fn measure(
+        &self,
+        spec: &Spec,
+        arguments: &Arguments,
+        interrupt: &Arc<Interrupt>,
+    ) -> Result<Figures, Failure> {
         match self {
             Self::Program { path, .. } => {
                 let parent = arguments.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-                let daemon = Daemon::start(path, flags(spec, arguments)?, &parent)?;
+                let daemon = Daemon::start(path, flags(spec, arguments)?, &parent, interrupt)?;
                 let target = daemon.target(arguments.patience)?;
                 measure(target, Some(daemon), spec, arguments)
             }

@@ -163,6 +163,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "nsq_cli::bench",
         &[
             "nsq_cli::failure",
+            "nsq_cli::stop",
             "nsq_cli::user_agent",
             "nsq_cli::values",
             "nsq::client",

@@ -6,13 +6,14 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::directory::Directory;
+use super::interrupt::Interrupt;
 use super::target::{Place, Target};
 use crate::failure::Failure;
 
@@ -32,18 +33,25 @@ pub(super) struct Daemon {
     http: SocketAddr,
     /// From its start to its listening.
     start_time: Duration,
+    interrupt: Arc<Interrupt>,
     /// Dropped last, when nobody writes there any more.
     directory: Directory,
 }
 
 impl Daemon {
     /// Starts the program with these flags and its data within `parent`.
-    pub(super) fn start(program: &Path, flags: Vec<String>, parent: &Path) -> Result<Self, Failure> {
+    pub(super) fn start(
+        program: &Path,
+        flags: Vec<String>,
+        parent: &Path,
+        interrupt: &Arc<Interrupt>,
+    ) -> Result<Self, Failure> {
         let directory = Directory::new(parent)?;
         let began = Instant::now();
-        let (child, [tcp, http]) = launch(program, &flags, &directory)?;
+        let (child, [tcp, http]) = launch(program, &flags, &directory, interrupt)?;
         let start_time = began.elapsed();
-        Ok(Self { program: program.to_owned(), flags, child, tcp, http, start_time, directory })
+        let interrupt = Arc::clone(interrupt);
+        Ok(Self { program: program.to_owned(), flags, child, tcp, http, start_time, interrupt, directory })
     }
 
     /// What to measure, with that much patience.
@@ -66,6 +74,7 @@ impl Daemon {
         let began = Instant::now();
         let told = kill_process(Pid::from_child(&self.child), Signal::TERM);
         told.map_err(|error| format!("cannot stop {}: {error}", self.program.display()))?;
+        self.interrupt.forget();
         let status = self.child.wait()?;
         if status.success() {
             return Ok(began.elapsed());
@@ -76,7 +85,8 @@ impl Daemon {
     /// Starts it again, after it was stopped, on the same data.
     pub(super) fn start_again(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        (self.child, [self.tcp, self.http]) = launch(&self.program, &self.flags, &self.directory)?;
+        (self.child, [self.tcp, self.http]) =
+            launch(&self.program, &self.flags, &self.directory, &self.interrupt)?;
         self.start_time = began.elapsed();
         Ok(())
     }
@@ -84,6 +94,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        self.interrupt.forget();
         // Both fail only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -95,6 +106,7 @@ fn launch(
     program: &Path,
     flags: &[String],
     directory: &Directory,
+    interrupt: &Interrupt,
 ) -> Result<(Child, [SocketAddr; 2]), Failure> {
     let mut child = Command::new(program)
         .arg("--tcp-address=127.0.0.1:0")
@@ -107,6 +119,7 @@ fn launch(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+    interrupt.handle_started(Pid::from_child(&child));
     let (found, addresses) = mpsc::channel();
     if let Some(stderr) = child.stderr.take() {
         thread::spawn(move || follow(stderr, found));
@@ -116,6 +129,7 @@ fn launch(
         Ok(Err(last_lines)) => last_lines,
         Err(_) => format!("it does not listen after {START_TIMEOUT:?}"),
     };
+    interrupt.forget();
     // Both fail only when it has ended already.
     let _ = child.kill();
     let _ = child.wait();

@@ -12,6 +12,7 @@ use super::histogram::Histogram;
 use super::layer::Layer;
 use super::target::Place;
 use super::threads::{self, Joined as _};
+use super::workload::Load;
 use crate::failure::Failure;
 
 /// When each message is meant to go.
@@ -83,43 +84,49 @@ impl Pace {
         Ok(sent_late)
     }
 
-    /// Publishes the messages 0 to `messages` on several connections in turn, each of which waits for its OK, and gives how
-    /// long after they were meant to go they were confirmed.
+    /// Publishes the messages of a load on its connections in turn, each of which waits for its OK, until
+    /// `time_max` has passed. Gives how many were confirmed, and how long after they were meant to go.
     pub(super) fn confirm(
         place: Place,
         topic: &TopicName,
-        per_second: u32,
-        connections: usize,
-        messages: u64,
+        load: &Load,
         size: usize,
-    ) -> Result<Histogram, Failure> {
+        time_max: Duration,
+    ) -> Result<(u64, Histogram), Failure> {
+        let Load { rate, connections, messages, .. } = *load;
         let opened = (0..connections).map(|_| Connection::open(place, Layer::Plain));
         let opened = opened.collect::<Result<Vec<_>, _>>()?;
-        let pace = Self::new(per_second);
+        let pace = Self::new(rate);
         let outcomes = thread::scope(|scope| {
             let running = (0..).zip(opened).map(|(first, mut connection)| {
                 scope.spawn(move || {
                     let mut burst = Burst::new(topic, Publish::One, 1, size, first);
-                    let mut latencies = Histogram::new();
+                    let (mut confirmed, mut latencies) = (0, Histogram::new());
                     sleep_exactly();
                     for number in (first..messages).step_by(connections) {
                         sleep_until(pace.due(number));
                         burst.number(number);
                         connection.send(burst.bytes())?;
                         while connection.oks()? == 0 {}
-                        latencies.record(pace.late(number, Instant::now()));
+                        let now = Instant::now();
+                        confirmed += 1;
+                        latencies.record(pace.late(number, now));
+                        if now > pace.start + time_max {
+                            break;
+                        }
                     }
-                    Ok(latencies)
+                    Ok((confirmed, latencies))
                 })
             });
             let running: Vec<_> = running.collect();
             running.into_iter().map(|running| running.joined()).collect::<Vec<_>>()
         });
-        let mut latencies = Histogram::new();
-        for each in threads::all(outcomes)? {
-            latencies.merge(&each);
+        let (mut confirmed, mut latencies) = (0, Histogram::new());
+        for (each, times) in threads::all(outcomes)? {
+            confirmed += each;
+            latencies.merge(&times);
         }
-        Ok(latencies)
+        Ok((confirmed, latencies))
     }
 }
 

@@ -1,14 +1,17 @@
 //! `nsq bench`: that it measures, and that what was not moved as it should be is no result.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
 
-use nsq_tests::Daemon;
 use nsq_tests::certificates::Authority;
-use nsq_tests::process::program;
+use nsq_tests::daemon::new_directory;
+use nsq_tests::process::{Signal, program};
+use nsq_tests::{Daemon, PATIENCE};
 use serde_json::Value;
 
-use super::nsq;
+use super::{nsq, signal, start};
 
 /// The figures of a workload, by name.
 fn figures<'a>(report: &'a Value, workload: &str) -> Vec<(&'a str, f64)> {
@@ -167,6 +170,25 @@ fn a_daemon_that_loses_messages_has_no_figures() {
 fn a_daemon_that_doubles_messages_has_no_figures() {
     assert_eq!(failure(&[3]), "message 3 came twice");
     assert_eq!(failure(&[4]), "message 4 came, which was never published");
+}
+
+#[test]
+fn a_stop_leaves_neither_a_daemon_nor_its_data() {
+    let (directory, nsqd) = (new_directory(), program("nsqd"));
+    let arguments = ["bench", "durable-each", "--rounds", "1000", "--data-dir"].map(OsStr::new);
+    let child = start(
+        &[&arguments[..], &[directory.path().as_os_str(), "--nsqd".as_ref(), nsqd.as_os_str()]].concat(),
+    );
+    let has_data = || std::fs::read_dir(directory.path()).expect("it is readable").next().is_some();
+    let deadline = Instant::now() + PATIENCE;
+    while !has_data() && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().expect("our own child can be waited for");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "nsq: stopped\n");
+    assert!(!has_data());
 }
 
 #[test]

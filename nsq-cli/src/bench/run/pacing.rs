@@ -15,12 +15,14 @@ impl Run {
         let Self { target, topic, load, .. } = self;
         let mut figures = Figures::default();
         let meter = Meter::start(target);
-        let latencies =
-            Pace::confirm(target.place, topic, load.rate, load.connections, load.messages, self.size)?;
+        let began = Instant::now();
+        let (confirmed, latencies) = Pace::confirm(target.place, topic, load, self.size, self.time_max)?;
+        // Less than the pace is what could not be kept up.
+        figures.rate("published", confirmed, began.elapsed());
         figures.quantiles(["answer p50", "answer p99", "answer p99.9", "answer max"], &latencies);
-        meter.processor("CPU/message", load.messages, target, &mut figures);
+        meter.processor("CPU/message", confirmed, target, &mut figures);
         memory(target, &mut figures);
-        target.expect_published(topic, load.messages)?;
+        target.expect_published(topic, confirmed)?;
         Ok(figures)
     }
 
