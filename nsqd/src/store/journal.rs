@@ -58,6 +58,8 @@ pub struct JournalSettings {
     pub sync_timeout: Duration,
     /// How long a segment gets, in bytes. What is written at once stays together, however long it is.
     pub segment_bytes: u64,
+    /// How far ahead of what is written the file is prepared where a sync follows, in bytes.
+    pub prepared_bytes: usize,
     /// What is kept free for the time when the disk is full, in bytes.
     pub reserve_bytes: usize,
 }
@@ -69,6 +71,7 @@ impl Default for JournalSettings {
             sync_every: 2_500,
             sync_timeout: Duration::from_secs(2),
             segment_bytes: 32 * 1024 * 1024,
+            prepared_bytes: 256 * 1024,
             reserve_bytes: RESERVE_BYTES,
         }
     }
@@ -144,7 +147,7 @@ impl Journal {
         Ok(Self {
             settings,
             segments,
-            writer: Writer::new(settings.segment_bytes, recovered.next),
+            writer: Writer::new(&settings, recovered.next, recovered.owed),
             index,
             draft: Draft::default(),
             demands_disk: false,

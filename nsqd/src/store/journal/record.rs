@@ -39,7 +39,7 @@ pub(super) struct Location {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The first record of a segment: how those before it ended.
+    /// The first record of a segment: how those before it ended. Also the last one, for the sake of its header.
     Begin = 1,
     /// A batch.
     Append = 2,

@@ -21,6 +21,9 @@ use crate::store::image;
 pub(super) struct Recovered {
     /// Where there are other bytes than were written.
     pub(super) damaged: Vec<(u32, Range<u64>)>,
+    /// Where records are that are perhaps not on the disk. To sync them now would prove nothing: it may have failed
+    /// before, and the system have forgotten it.
+    pub(super) owed: Vec<(u32, Range<u64>)>,
     /// The number of the next segment.
     pub(super) next: u32,
     /// How many bytes were read.
@@ -41,6 +44,13 @@ pub(super) fn recover(segments: &mut Segments, index: &mut Index, from: Location
         let replay = replay(segments, index, segment, start, ended.get(&segment))?;
         recovered.bytes += replay.end - start;
         recovered.damaged.extend(replay.damaged.into_iter().map(|range| (segment, range)));
+        if replay.synced > replay.begins {
+            // What was owed before it was written first, and is on the disk.
+            recovered.owed.clear();
+        }
+        if replay.synced < replay.end {
+            recovered.owed.push((segment, replay.synced..replay.end));
+        }
         finish(segments, index, segment, replay.end)?;
     }
     for segment in numbers.into_iter().filter(|segment| *segment < from.segment) {
@@ -72,8 +82,12 @@ fn ends(segments: &mut Segments, numbers: &[u32]) -> io::Result<HashMap<u32, End
 const BEGIN_BYTES_MAX: u64 = 64 * 1024;
 
 struct Replay {
+    /// Where its first draft stands.
+    begins: u64,
     /// Where the last record ends.
     end: u64,
+    /// Up to where all of it is on the disk.
+    synced: u64,
     damaged: Vec<Range<u64>>,
 }
 
@@ -89,7 +103,7 @@ fn replay(
     let mut scan = Scan::new(file, segment, start..ended.map_or(u64::MAX, |ended| ended.end))?;
     // A checkpoint speaks of what is on the disk.
     let mut synced = start.max(ended.map_or(0, |ended| ended.synced));
-    let mut end = start;
+    let (mut begins, mut end) = (start, start);
     let mut nothing = Vec::new();
     while let Some(found) = scan.next()? {
         match found {
@@ -97,6 +111,9 @@ fn replay(
             Found::Record { location, header, payload } => {
                 synced = synced.max(header.synced);
                 end = location.offset + header.record_bytes();
+                if location.offset == 0 {
+                    begins = end;
+                }
                 apply(index, location, &header, payload);
             }
         }
@@ -107,10 +124,10 @@ fn replay(
     let damaged: Vec<_> = nothing.into_iter().filter(|range| range.start < synced).collect();
     // A damaged end is kept as it is.
     let end = damaged.last().map_or(end, |range| end.max(range.end.min(length)));
-    Ok(Replay { end, damaged })
+    Ok(Replay { begins, end, synced, damaged })
 }
 
-/// Cuts a segment to where it ends. It is on the disk then: what comes after may build on it.
+/// Cuts a segment to where it ends.
 fn finish(segments: &mut Segments, index: &mut Index, segment: u32, end: u64) -> io::Result<()> {
     let file = segments.file(segment)?;
     if end == 0 {
@@ -120,7 +137,6 @@ fn finish(segments: &mut Segments, index: &mut Index, segment: u32, end: u64) ->
     if file.length()? > end {
         file.set_len(end)?;
     }
-    file.sync_data()?;
     index.note_length(segment, end);
     Ok(())
 }

@@ -9,6 +9,7 @@ const SMALL: JournalSettings = JournalSettings {
     sync_every: 2_500,
     sync_timeout: Duration::from_secs(2),
     segment_bytes: 64 * 1024,
+    prepared_bytes: 4096,
     reserve_bytes: 1024,
 };
 
@@ -16,3 +17,6 @@ log_suite!({
     let home = tempfile::tempdir().unwrap();
     move || Box::new(Journal::open(&home.path().join("journal"), SMALL).unwrap()) as Box<dyn Log>
 });
+
+mod disk;
+mod simulation;

@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::JournalSettings;
 use super::draft::Draft;
 use super::record::{Ended, Location, bind, push_begin};
 use super::segments::Segments;
@@ -23,6 +24,7 @@ use crate::store::files::File;
 
 pub(super) struct Writer {
     segment_bytes: u64,
+    prepared_bytes: usize,
     /// The number of the next segment. Numbers are never used again.
     next: u32,
     current: Option<Current>,
@@ -53,15 +55,25 @@ pub(super) struct Unsynced {
     pub(super) bytes: u64,
 }
 
-/// Drafts up to this length are written with zeros behind them, in bytes...
+/// Drafts up to this length are written with zeros behind them, in bytes: a sync is much faster where the file has its
+/// room and size already.
 const SMALL_BYTES: usize = 64 * 1024;
 
-/// ...of this length: a sync is much faster where the file has its room and size already.
-const PREPARED_BYTES: usize = 256 * 1024;
+/// Of how many segments is said how they ended. Where there are more, one after another could not even be begun.
+const ENDED_MAX: usize = 1000;
 
 impl Writer {
-    pub(super) fn new(segment_bytes: u64, next: u32) -> Self {
-        Self { segment_bytes, next, current: None, ended: Vec::new(), owed: Vec::new(), unsynced: None }
+    /// A writer that goes on with segment `next`.
+    pub(super) fn new(settings: &JournalSettings, next: u32, owed: Vec<(u32, Range<u64>)>) -> Self {
+        Self {
+            segment_bytes: settings.segment_bytes,
+            prepared_bytes: settings.prepared_bytes,
+            next,
+            current: None,
+            ended: Vec::new(),
+            owed,
+            unsynced: None,
+        }
     }
 
     /// Writes the draft, and says where. It is on the disk after the next [`sync`](Self::sync); `prepare` says that
@@ -82,8 +94,9 @@ impl Writer {
             Some(current) => current,
             None => self.begin(segments)?,
         };
-        let location = Location { segment: current.segment, offset: current.end };
-        let outcome = current.append(draft.bound_to(location, current.synced), prepare);
+        let location = current.location();
+        let outcome = current
+            .append(draft.bound_to(location, current.synced), if prepare { self.prepared_bytes } else { 0 });
         self.current = Some(current);
         if let Err(error) = outcome {
             // What was written before it may still reach the disk.
@@ -125,8 +138,7 @@ impl Writer {
         if self.unsynced.is_some() || !self.owed.is_empty() {
             return None;
         }
-        let location = |current: &Current| Location { segment: current.segment, offset: current.end };
-        Some(self.current.as_ref().map_or(Location { segment: self.next, offset: 0 }, location))
+        Some(self.current.as_ref().map_or(Location { segment: self.next, offset: 0 }, Current::location))
     }
 
     /// What must be written anew.
@@ -151,14 +163,15 @@ impl Writer {
 
     /// Ends the segment that is written. A new one is begun when something is to be written.
     pub(super) fn seal(&mut self, segments: &mut Segments) -> io::Result<()> {
-        let Some(current) = &self.current else {
-            return Ok(());
-        };
-        // Where the rest is not cut off nothing is lost but room.
-        let _ = current.file.set_len(current.end);
         self.sync(segments, None)?;
-        if let Some(current) = self.current.take() {
-            self.ended.push(Ended { segment: current.segment, end: current.end, synced: current.synced });
+        if let Some(mut current) = self.current.take() {
+            // That all of it is on the disk is worth to be known, and harmless where it is not.
+            let mut end = Vec::new();
+            push_begin(&mut end, &[]);
+            bind(&mut end, current.location(), current.synced);
+            let synced = current.synced;
+            let _ = current.append(&mut end, 0).and_then(|()| current.file.set_len(current.end));
+            self.ended.push(Ended { segment: current.segment, end: current.end, synced });
         }
         Ok(())
     }
@@ -180,14 +193,18 @@ impl Writer {
         let Some(Current { segment, file, begins, end, synced, .. }) = self.current.take() else {
             return;
         };
+        tracing::warn!(segment, end, synced, "gave up a segment of the journal that could not be written");
+        // Where the rest is not cut off, or the file not removed, only what is said of it here keeps what failed from
+        // being read at a start.
+        self.ended.push(Ended { segment, end, synced });
+        if self.ended.len() > ENDED_MAX {
+            self.ended.remove(0);
+        }
         if end == begins {
             segments.remove_new(segment);
             return;
         }
-        tracing::warn!(segment, end, synced, "gave up a segment of the journal that could not be written");
-        // Where the rest is not cut off it is read at the next start, and what it says was asked for once.
         let _ = file.set_len(end);
-        self.ended.push(Ended { segment, end, synced });
         if synced < end {
             self.owed.push((segment, synced.max(begins)..end));
         }
@@ -201,12 +218,17 @@ impl Unsynced {
 }
 
 impl Current {
-    fn append(&mut self, bytes: &mut Vec<u8>, prepare: bool) -> io::Result<()> {
+    fn location(&self) -> Location {
+        Location { segment: self.segment, offset: self.end }
+    }
+
+    /// Writes `bytes`, where they are few with so many zeros behind them.
+    fn append(&mut self, bytes: &mut Vec<u8>, prepared_bytes: usize) -> io::Result<()> {
         let length = bytes.len();
         let end = self.end + length as u64;
-        let more = prepare && end > self.prepared && length <= SMALL_BYTES;
+        let more = prepared_bytes > 0 && end > self.prepared && length <= SMALL_BYTES;
         if more {
-            bytes.resize(length + PREPARED_BYTES, 0);
+            bytes.resize(length + prepared_bytes, 0);
         }
         let outcome = self.file.write_at(bytes, self.end);
         if more {
