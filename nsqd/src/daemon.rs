@@ -228,6 +228,7 @@ fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Nod
         latency_window: options.e2e_processing_latency_window_time,
         sync_timeout: options.sync_timeout,
         store: StoreOptions::default(),
+        message_bytes_max: options.max_msg_size,
     };
     Ok(Node::start(settings, clock, logs)?)
 }

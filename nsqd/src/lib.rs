@@ -8,6 +8,7 @@ mod certificates;
 mod daemon;
 pub mod data_dir;
 pub mod http;
+pub mod import;
 pub mod lookup;
 pub mod metrics;
 pub mod node;

@@ -27,9 +27,21 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsqd_broker", &["nsq::wire"]),
     ("nsqd::store", &["nsqd_broker::storage", "nsq::wire::name"]),
     (
+        "nsqd::import",
+        &[
+            "nsqd::store",
+            "nsqd_broker::storage",
+            "nsqd_broker::BATCH_BYTES_MAX",
+            "nsq::wire::name",
+            "nsq::wire::message",
+            "nsq::api::metadata",
+        ],
+    ),
+    (
         "nsqd::node",
         &[
             "nsqd_broker",
+            "nsqd::import",
             "nsqd::store",
             "nsqd::metrics::snapshot",
             "nsqd::VERSION",

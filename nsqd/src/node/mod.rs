@@ -35,6 +35,7 @@ pub use metadata::MetadataError;
 pub use nsqd_broker::storage::Durability;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 
+use crate::import::{self, ImportError};
 use crate::store::places::Places;
 use crate::store::worker::{Store, StoreOptions};
 use crate::store::{Log, LogError, TopicNumber};
@@ -64,6 +65,8 @@ pub struct NodeSettings {
     pub sync_timeout: Duration,
     /// How the store is driven.
     pub store: StoreOptions,
+    /// How long a message may be, in bytes. Only queue files of v1.3.0 are judged by it.
+    pub message_bytes_max: usize,
 }
 
 /// Why messages were not taken. The text goes to the client.
@@ -103,6 +106,9 @@ pub enum StartError {
     /// The store cannot be read.
     #[error("failed to open the store - {0}")]
     Store(#[from] LogError),
+    /// The queue files of v1.3.0 cannot be imported.
+    #[error("failed to import the queue files of v1.3.0 - {0}")]
+    Import(#[from] ImportError),
 }
 
 /// How often what became of messages is saved where an acknowledgement promises that they are kept: what was finished
@@ -140,7 +146,8 @@ struct Topics {
 impl Node {
     // ---- starting and stopping -----------------------------------------------------------------------
 
-    /// Takes up what `nsqd.dat` and the logs hold, and starts the threads that own the logs from then on.
+    /// Takes up what `nsqd.dat`, the logs and the queue files of v1.3.0 hold, and starts the threads that own the logs from
+    /// then on.
     pub fn start(
         settings: NodeSettings,
         clock: Clock,
@@ -148,6 +155,8 @@ impl Node {
     ) -> Result<Arc<Self>, StartError> {
         let saved = logs.load(settings.durability)?;
         let metadata = metadata::read(&settings.data_path)?;
+        let (directory, bytes_max) = (&settings.data_path, settings.message_bytes_max);
+        let saved = import::take_over(directory, bytes_max, &metadata, logs.of_mut(settings.durability).as_mut(), saved)?;
         // Set before anything is asked of the store, so that no answer misses it.
         let home = Arc::new(OnceLock::<Weak<Self>>::new());
         let deliver = {

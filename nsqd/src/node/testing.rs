@@ -32,6 +32,7 @@ impl Node {
             latency_window: Duration::from_secs(600),
             sync_timeout: Duration::from_secs(2),
             store: StoreOptions::default(),
+            message_bytes_max: 1024 * 1024,
         };
         let (log, unused) = (Box::new(log) as Box<dyn Log>, Box::new(MemoryLog::default()) as Box<dyn Log>);
         let logs = match settings.durability {

@@ -28,6 +28,11 @@ impl<T> Places<T> {
         if durability.is_durable() { &self.journal } else { &self.spill }
     }
 
+    /// The one that serves topics of this level, to be changed.
+    pub fn of_mut(&mut self, durability: Durability) -> &mut T {
+        if durability.is_durable() { &mut self.journal } else { &mut self.spill }
+    }
+
     /// Both.
     pub fn all(&self) -> [&T; 2] {
         [&self.spill, &self.journal]
