@@ -1,14 +1,14 @@
 //! An nsqd on free ports with a data directory of its own.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::http::{Request, Response};
-use crate::process::{Ended, Process, Signal};
+use crate::process::{Ended, Process, Signal, program};
 use crate::raw::Client;
 use crate::{PATIENCE, differences};
 
@@ -29,6 +29,7 @@ pub struct Daemon {
 struct Launch {
     /// The program and arguments that start it and become it; none where it is started directly.
     starter: Vec<String>,
+    program: PathBuf,
     flags: Vec<String>,
     /// How long it may take to listen, and to end.
     patience: Duration,
@@ -72,12 +73,18 @@ impl Daemon {
 
     /// Starts a daemon on a data directory that a test has prepared.
     pub fn start_in(directory: TempDir, flags: Vec<String>) -> Self {
-        Self::launch(directory, Launch { starter: Vec::new(), flags, patience: PATIENCE })
+        Self::start_program_in(&program("nsqd"), directory, flags)
+    }
+
+    /// Starts another nsqd than the one under test on a data directory.
+    pub fn start_program_in(program: &Path, directory: TempDir, flags: Vec<String>) -> Self {
+        let program = program.to_owned();
+        Self::launch(directory, Launch { starter: Vec::new(), program, flags, patience: PATIENCE })
     }
 
     /// Starts a daemon on a data directory by another program, which becomes it; so it is started again, too.
     pub fn start_within(starter: Vec<String>, directory: TempDir, flags: Vec<String>) -> Self {
-        Self::launch(directory, Launch { starter, flags, patience: PATIENCE })
+        Self::launch(directory, Launch { starter, program: program("nsqd"), flags, patience: PATIENCE })
     }
 
     fn launch(directory: TempDir, launch: Launch) -> Self {
@@ -88,9 +95,9 @@ impl Daemon {
         ];
         arguments.extend(launch.flags.iter().cloned());
         let process = if launch.starter.is_empty() {
-            Process::start(&arguments)
+            Process::start_path(&launch.program, &arguments)
         } else {
-            Process::start_within(&launch.starter, "nsqd", &arguments)
+            Process::start_within(&launch.starter, &launch.program, &arguments)
         };
         let process = process.with_patience(launch.patience);
         let tcp = listening_address(&process, "TCP");

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -64,17 +64,25 @@ impl Process {
         Self::spawn(Command::new(program(name)), arguments)
     }
 
-    /// Starts the daemon of that name by another program, which becomes it.
+    /// Starts this program, whatever it is.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_path<A: AsRef<OsStr>>(program: &Path, arguments: &[A]) -> Self {
+        Self::spawn(Command::new(program), arguments)
+    }
+
+    /// Starts this program by another one, which becomes it.
     ///
     /// # Panics
     /// When it cannot be started.
     pub fn start_within<S: AsRef<OsStr>, A: AsRef<OsStr>>(
         starter: &[S],
-        name: &str,
+        program: &Path,
         arguments: &[A],
     ) -> Self {
         let mut command = Command::new(&starter[0]);
-        command.args(&starter[1..]).arg(program(name));
+        command.args(&starter[1..]).arg(program);
         Self::spawn(command, arguments)
     }
 

@@ -230,7 +230,14 @@ impl Channel {
     fn new(name: ChannelName, paused: bool, cursor: Option<Position>) -> Self {
         let is_settled = cursor.is_some();
         let cursor = cursor.unwrap_or_default();
-        let image = ChannelImage { name, paused, cursor, unfinished: Vec::new() };
+        let image = ChannelImage {
+            name,
+            paused,
+            cursor,
+            finished_below: cursor,
+            finished: Vec::new(),
+            unfinished: Vec::new(),
+        };
         Self { image, is_settled, run: Vec::new(), run_end: 0, passed: Vec::new() }
     }
 
@@ -267,6 +274,7 @@ impl Channel {
         }
         let reaches_the_end = self.run_end == queued && !self.run.is_empty();
         self.image.cursor = if reaches_the_end { self.run[0].start } else { end };
+        self.image.finished_below = self.image.cursor;
         if !reaches_the_end {
             self.passed.append(&mut self.run);
         }
@@ -283,5 +291,14 @@ impl Channel {
 
 /// A topic of which nothing is known but its name.
 pub(super) fn new_topic(name: TopicName, paused: bool) -> TopicImage {
-    TopicImage { name, paused, end: 0, released: 0, last_id: 0, waiting: Vec::new(), channels: Vec::new() }
+    TopicImage {
+        name,
+        durability: None,
+        paused,
+        end: 0,
+        released: 0,
+        last_id: 0,
+        waiting: Vec::new(),
+        channels: Vec::new(),
+    }
 }

@@ -37,6 +37,7 @@ use std::path::{Path, PathBuf};
 
 use nsq::api::metadata::{Metadata, TopicMetadata};
 use nsq::wire::name::{ChannelName, TopicName};
+use nsqd_broker::storage::Durability;
 
 use self::file_name::{Owner, QueueFile, is_queue_file};
 use self::layout::{Layout, new_topic};
@@ -44,6 +45,7 @@ use self::plan::QueuePlan;
 use self::progress::Progress;
 use self::report::Reports;
 use self::topic::{Queues, Target, Written};
+use crate::store::places::Places;
 use crate::store::{Log, LogError, SavedTopic, TopicNumber};
 
 /// Why the queue files could not be imported. They are where they were, or in `imported`.
@@ -66,8 +68,8 @@ pub enum ImportError {
     Store(#[from] LogError),
 }
 
-/// Imports the queue files that are in `directory`, if there are any, into `log`, in which `saved` is. Returns what is
-/// in it then.
+/// Imports the queue files that are in `directory`, if there are any, into `logs`, in which `saved` is. Returns what is
+/// in them then. `default` is the level of topics for which none was chosen.
 ///
 /// `body_bytes_max` is how long a message may be now: one that is longer made v1.3.0 set its file aside.
 ///
@@ -77,10 +79,11 @@ pub fn take_over(
     directory: &Path,
     body_bytes_max: usize,
     metadata: &Metadata,
-    log: &mut dyn Log,
+    logs: &mut Places<Box<dyn Log>>,
+    default: Durability,
     saved: Vec<SavedTopic>,
 ) -> Result<Vec<SavedTopic>, ImportError> {
-    let mut import = Import { directory, body_bytes_max, log, saved };
+    let mut import = Import { directory, body_bytes_max, logs, default, saved };
     import.resume()?;
     let plan = plan::plan(queue_files(directory)?);
     for (topic, queues) in &plan {
@@ -127,7 +130,8 @@ fn declared_channels(declared: Option<&TopicMetadata>) -> BTreeMap<ChannelName, 
 struct Import<'a> {
     directory: &'a Path,
     body_bytes_max: usize,
-    log: &'a mut dyn Log,
+    logs: &'a mut Places<Box<dyn Log>>,
+    default: Durability,
     saved: Vec<SavedTopic>,
 }
 
@@ -151,10 +155,11 @@ impl Import<'_> {
                 "IMPORT({}): begins anew, it was interrupted",
                 progress.topic
             );
+            let log = self.logs.of_mut(topic.image.durability.unwrap_or(self.default));
             for batch in topic.batches.extract_if(.., |batch| batch.first >= progress.start) {
-                self.log.drop_batch(number, batch.first)?;
+                log.drop_batch(number, batch.first)?;
             }
-            self.log.sync()?;
+            log.sync()?;
         }
         Progress::remove(self.directory)
     }
@@ -183,15 +188,16 @@ impl Import<'_> {
         let start = layout.start();
         Progress { topic: topic.to_string(), number: number.0, start, files: files.clone() }
             .write(self.directory)?;
+        let log = self.logs.of_mut(image.durability.unwrap_or(self.default));
         if is_new {
             // The store must know its name before its first batch.
-            self.log.save(number, image)?;
-            self.log.sync()?;
+            log.save(number, image)?;
+            log.sync()?;
         }
-        let target = Target { log: self.log, number };
+        let target = Target { log: &mut **log, number };
         let Written { image, batches, reports: of_files } = queues.write(layout, target)?;
-        self.log.save(number, &image)?;
-        self.log.sync()?;
+        log.save(number, &image)?;
+        log.sync()?;
         let messages = image.end - start;
         self.saved[place].image = image;
         self.saved[place].batches.extend(batches);

@@ -69,7 +69,8 @@ impl World {
     fn declare(&mut self, topic: &str, paused: bool, channels: &[&str]) {
         let channel = |name: &&str| ChannelMetadata { name: (*name).to_owned(), paused: false };
         let channels = channels.iter().map(channel).collect();
-        let topic = TopicMetadata { name: topic.to_owned(), paused, channels: Some(channels) };
+        let topic =
+            TopicMetadata { name: topic.to_owned(), paused, durability: None, channels: Some(channels) };
         self.metadata.topics.get_or_insert_default().push(topic);
     }
 
@@ -90,12 +91,14 @@ impl World {
     }
 
     fn import(&self) -> Result<Vec<SavedTopic>, ImportError> {
-        self.import_with(&mut self.log.clone())
+        self.import_with(self.log.clone())
     }
 
-    fn import_with(&self, log: &mut dyn Log) -> Result<Vec<SavedTopic>, ImportError> {
-        let saved = log.load()?;
-        take_over(self.path(), BODY_BYTES_MAX, &self.metadata, log, saved)
+    fn import_with(&self, log: impl Log + 'static) -> Result<Vec<SavedTopic>, ImportError> {
+        let mut logs =
+            Places::<Box<dyn Log>> { spill: Box::new(log), journal: Box::new(MemoryLog::default()) };
+        let saved = logs.load(Durability::Memory)?;
+        take_over(self.path(), BODY_BYTES_MAX, &self.metadata, &mut logs, Durability::Memory, saved)
     }
 
     /// Imports, and looks: at the topic's channels, and under no name at its backlog.
@@ -363,8 +366,8 @@ fn an_import_that_is_interrupted_at_any_moment_begins_anew() {
         world.write_queue("u:a", &number_messages(1..=300));
         world.write_queue("u:b", &number_messages(99..=300));
         world.write_queue("u", &number_messages([3000]));
-        let mut log = FaultyLog::failing_at(world.log.clone(), call);
-        let interrupted = world.import_with(&mut log).is_err();
+        let log = FaultyLog::failing_at(world.log.clone(), call);
+        let interrupted = world.import_with(log).is_err();
         let (t, u) = (world.imported("t"), world.imported("u"));
         assert_eq!(
             t["a"],

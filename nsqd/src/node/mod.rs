@@ -156,7 +156,8 @@ impl Node {
         let saved = logs.load(settings.durability)?;
         let metadata = metadata::read(&settings.data_path)?;
         let (directory, bytes_max) = (&settings.data_path, settings.message_bytes_max);
-        let saved = import::take_over(directory, bytes_max, &metadata, logs.of_mut(settings.durability).as_mut(), saved)?;
+        let saved =
+            import::take_over(directory, bytes_max, &metadata, &mut logs, settings.durability, saved)?;
         // Set before anything is asked of the store, so that no answer misses it.
         let home = Arc::new(OnceLock::<Weak<Self>>::new());
         let deliver = {

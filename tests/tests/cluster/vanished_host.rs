@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nsq_tests::http::Request;
-use nsq_tests::process::Process;
+use nsq_tests::process::{Process, program};
 use nsq_tests::stats::eventually_within;
 use nsq_tests::{Lookupd, daemon};
 
@@ -87,7 +87,7 @@ fn an_nsqd_whose_host_vanishes_is_found_until_the_inactive_timeout_and_again_whe
     let directory = daemon::new_directory();
     let nsqd = Process::start_within(
         &["ip", "netns", "exec", &host.name],
-        "nsqd",
+        &program("nsqd"),
         &[
             format!("--tcp-address={}:4150", host.far),
             format!("--http-address={}:4151", host.far),

@@ -145,6 +145,7 @@ fn image_of(topic: TopicNumber, save: u64) -> TopicImage {
         name: ChannelName::parse("c").unwrap(),
         paused: false,
         cursor: save,
+        finished_below: save,
         finished: vec![],
         unfinished: vec![],
     };
@@ -156,6 +157,7 @@ fn image_of(topic: TopicNumber, save: u64) -> TopicImage {
 fn progress_of(step: u64) -> Progress {
     let channel = ChannelProgress {
         name: ChannelName::parse("c").unwrap(),
+        cursor: 0,
         finished: vec![2 * step..2 * step + 1],
         changed: vec![],
     };
