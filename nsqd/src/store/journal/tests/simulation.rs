@@ -168,7 +168,7 @@ fn progress_of(step: u64) -> Progress {
 fn state_in(image: &TopicImage) -> Option<State> {
     let [channel] = &image.channels[..] else { return None };
     let steps = channel.finished.iter().map(|range: &Range<u64>| range.start / 2);
-    Some(State { save: channel.cursor, steps: steps.collect() })
+    Some(State { save: channel.finished_below, steps: steps.collect() })
 }
 
 struct Simulation {
