@@ -48,8 +48,8 @@ pub(super) fn recover(segments: &mut Segments, index: &mut Index, from: Location
             // What was owed before it was written first, and is on the disk.
             recovered.owed.clear();
         }
-        if replay.synced < replay.end {
-            recovered.owed.push((segment, replay.synced..replay.end));
+        if replay.synced < replay.kept {
+            recovered.owed.push((segment, replay.synced..replay.kept));
         }
         finish(segments, index, segment, replay.end)?;
     }
@@ -84,6 +84,8 @@ const BEGIN_BYTES_MAX: u64 = 64 * 1024;
 struct Replay {
     /// Where its first draft stands.
     begins: u64,
+    /// Where the last record ends that keeps something.
+    kept: u64,
     /// Where the last record ends.
     end: u64,
     /// Up to where all of it is on the disk.
@@ -103,7 +105,7 @@ fn replay(
     let mut scan = Scan::new(file, segment, start..ended.map_or(u64::MAX, |ended| ended.end))?;
     // A checkpoint speaks of what is on the disk.
     let mut synced = start.max(ended.map_or(0, |ended| ended.synced));
-    let (mut begins, mut end) = (start, start);
+    let (mut begins, mut kept, mut end) = (start, start, start);
     let mut nothing = Vec::new();
     while let Some(found) = scan.next()? {
         match found {
@@ -113,6 +115,9 @@ fn replay(
                 end = location.offset + header.record_bytes();
                 if location.offset == 0 {
                     begins = end;
+                }
+                if header.kind != Kind::Begin {
+                    kept = end;
                 }
                 apply(index, location, &header, payload);
             }
@@ -124,7 +129,7 @@ fn replay(
     let damaged: Vec<_> = nothing.into_iter().filter(|range| range.start < synced).collect();
     // A damaged end is kept as it is.
     let end = damaged.last().map_or(end, |range| end.max(range.end.min(length)));
-    Ok(Replay { begins, end, synced, damaged })
+    Ok(Replay { begins, kept, end, synced, damaged })
 }
 
 /// Cuts a segment to where it ends.

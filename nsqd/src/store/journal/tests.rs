@@ -18,5 +18,8 @@ log_suite!({
     move || Box::new(Journal::open(&home.path().join("journal"), SMALL).unwrap()) as Box<dyn Log>
 });
 
+mod damage;
 mod disk;
+mod failures;
+mod room;
 mod simulation;

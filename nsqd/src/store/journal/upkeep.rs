@@ -69,7 +69,7 @@ impl Journal {
         Some(self.upkeep.retry_at.map_or(next, |retry_at| next.max(retry_at)))
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         !self.writer.owed().is_empty()
             || !self.draft.is_empty()
             || !self.index.heavy.is_empty()
@@ -128,7 +128,7 @@ impl Journal {
     }
 
     /// Writes the index, and removes the segments in which nothing is alive.
-    fn checkpoint(&mut self) -> Result<(), LogError> {
+    pub(super) fn checkpoint(&mut self) -> Result<(), LogError> {
         self.writer.sync(&mut self.segments, None)?;
         let Some(location) = self.writer.position() else {
             return Ok(());

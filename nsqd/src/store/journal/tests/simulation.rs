@@ -158,7 +158,7 @@ fn progress_of(step: u64) -> Progress {
     let channel = ChannelProgress {
         name: ChannelName::parse("c").unwrap(),
         cursor: 0,
-        finished: vec![2 * step..2 * step + 1],
+        finished: nsqd_broker::storage::ranges(vec![2 * step]),
         changed: vec![],
     };
     Progress { channels: vec![channel], ..Progress::default() }
