@@ -144,10 +144,11 @@ impl Journal {
                 "part of the journal is damaged; what was in it is lost"
             );
         }
+        let upkeep = Upkeep::new(recovered.bytes);
         Ok(Self {
             settings,
             segments,
-            writer: Writer::new(&settings, recovered.next, recovered.owed),
+            writer: Writer::new(&settings, recovered),
             index,
             draft: Draft::default(),
             demands_disk: false,
@@ -156,7 +157,7 @@ impl Journal {
             reserve: Reserve::open(files.clone(), settings.reserve_bytes),
             aside,
             damage,
-            upkeep: Upkeep::new(recovered.bytes),
+            upkeep,
             files,
         })
     }

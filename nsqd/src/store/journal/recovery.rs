@@ -24,6 +24,8 @@ pub(super) struct Recovered {
     /// Where records are that are perhaps not on the disk. To sync them now would prove nothing: it may have failed
     /// before, and the system have forgotten it.
     pub(super) owed: Vec<(u32, Range<u64>)>,
+    /// How the segments that were read ended: so they will be read the next time, whatever comes back with the power.
+    pub(super) ended: Vec<Ended>,
     /// The number of the next segment.
     pub(super) next: u32,
     /// How many bytes were read.
@@ -51,6 +53,7 @@ pub(super) fn recover(segments: &mut Segments, index: &mut Index, from: Location
         if replay.synced < replay.kept {
             recovered.owed.push((segment, replay.synced..replay.kept));
         }
+        recovered.ended.push(Ended { segment, end: replay.end, synced: replay.synced });
         finish(segments, index, segment, replay.end)?;
     }
     for segment in numbers.into_iter().filter(|segment| *segment < from.segment) {

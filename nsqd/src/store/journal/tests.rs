@@ -21,5 +21,6 @@ log_suite!({
 mod damage;
 mod disk;
 mod failures;
+mod rates;
 mod room;
 mod simulation;

@@ -19,6 +19,7 @@ use std::time::Instant;
 use super::JournalSettings;
 use super::draft::Draft;
 use super::record::{Ended, Location, bind, push_begin};
+use super::recovery::Recovered;
 use super::segments::Segments;
 use crate::store::files::File;
 
@@ -63,14 +64,16 @@ const SMALL_BYTES: usize = 64 * 1024;
 const ENDED_MAX: usize = 1000;
 
 impl Writer {
-    /// A writer that goes on with segment `next`.
-    pub(super) fn new(settings: &JournalSettings, next: u32, owed: Vec<(u32, Range<u64>)>) -> Self {
+    /// A writer that goes on where a log ended.
+    pub(super) fn new(settings: &JournalSettings, recovered: Recovered) -> Self {
+        let Recovered { next, mut ended, owed, .. } = recovered;
+        ended.drain(..ended.len().saturating_sub(ENDED_MAX));
         Self {
             segment_bytes: settings.segment_bytes,
             prepared_bytes: settings.prepared_bytes,
             next,
             current: None,
-            ended: Vec::new(),
+            ended,
             owed,
             unsynced: None,
         }
