@@ -40,6 +40,14 @@ pub enum MetadataError {
     Write(PathBuf, #[source] io::Error),
 }
 
+impl MetadataError {
+    /// Whether the file is as it was only because there was no room to write it.
+    pub(super) fn is_disk_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Write(_, error) if full.contains(&error.kind()))
+    }
+}
+
 /// What the file in `data_path` says; nothing if there is none.
 pub(super) fn read(data_path: &Path) -> Result<Metadata, MetadataError> {
     let path = data_path.join(FILE_NAME);

@@ -189,7 +189,11 @@ impl Node {
             node.restore(topic.number, &topic.image, &topic.batches);
         }
         node.apply_metadata(&metadata);
-        node.metadata.write(|| node.metadata_body())?;
+        match node.metadata.write(|| node.metadata_body()) {
+            // What is there is delivered, which may be what makes room again.
+            Err(error) if error.is_disk_full() => tracing::error!("{error}"),
+            outcome => outcome?,
+        }
         Ok(node)
     }
 
