@@ -52,6 +52,11 @@ pub fn keeps_publish_order() -> bool {
     !is_original()
 }
 
+/// The key that stands last in a topic's statistics, with the comma before it; the original has none of its own.
+pub fn durability_in_stats() -> &'static str {
+    if is_original() { "" } else { r#","durability":"memory""# }
+}
+
 /// `global_msg_count`, and its siblings for the zone and the region, count every delivery; the original leaves out
 /// those of messages that it read from the disk.
 pub fn deliveries_from_the_disk_count() -> bool {

@@ -43,6 +43,7 @@ const CLIENT_TAIL: &str = "\"tls\":false,\"tls_cipher_suite\":\"\",\"tls_version
 fn all_keys_are_there_in_their_order() {
     let (daemon, _consumer, _publisher) = busy();
     let response = daemon.get("/stats?format=json");
+    let durability = nsq_tests::differences::durability_in_stats();
     let expected = format!(
         "{{\"version\":\"1.3.0\",\"health\":\"OK\",\"start_time\":1,\"topics\":[\
          {{\"topic_name\":\"orders\",\"channels\":[\
@@ -57,9 +58,9 @@ fn all_keys_are_there_in_their_order() {
          \"topology_zone\":\"\",\"topology_region\":\"\",{CLIENT_TAIL}}}],\"paused\":false,\
          \"e2e_processing_latency\":{{\"count\":1,\"percentiles\":[{PERCENTILES}]}}}}],\
          \"depth\":0,\"backend_depth\":0,\"message_count\":6,\"message_bytes\":15,\"paused\":false,\
-         \"e2e_processing_latency\":{{\"count\":1,\"percentiles\":[{PERCENTILES}]}}}},\
+         \"e2e_processing_latency\":{{\"count\":1,\"percentiles\":[{PERCENTILES}]}}{durability}}},\
          {{\"topic_name\":\"other\",\"channels\":[],\"depth\":1,\"backend_depth\":0,\"message_count\":1,\"message_bytes\":1,\
-         \"paused\":true,\"e2e_processing_latency\":{{\"count\":0,\"percentiles\":null}}}}],\
+         \"paused\":true,\"e2e_processing_latency\":{{\"count\":0,\"percentiles\":null}}{durability}}}],\
          \"memory\":{{\"heap_objects\":1,\"heap_idle_bytes\":1,\"heap_in_use_bytes\":1,\"heap_released_bytes\":1,\
          \"gc_pause_usec_100\":0,\"gc_pause_usec_99\":0,\"gc_pause_usec_95\":0,\"next_gc_bytes\":1,\"gc_total_runs\":0}},\
          \"producers\":[{{\"client_id\":\"127.0.0.1\",\"hostname\":\"127.0.0.1\",\"version\":\"V2\",\
