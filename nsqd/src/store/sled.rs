@@ -10,7 +10,7 @@
 //! - `epoch`: the directories that follow one another, because sled's files do not shrink.
 //!
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
-//! disk itself. That is the promise of the memory level; the others need a journal, which is not here yet.
+//! disk itself. That is the promise of the memory level; what the others promise is kept by `store::journal`.
 
 mod carry;
 mod database;

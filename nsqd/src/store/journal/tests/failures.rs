@@ -83,10 +83,10 @@ fn live(fails: std::ops::Range<u64>, kind: io::ErrorKind) -> (u64, u32) {
     owner.perform(Journal::checkpoint);
     owner.check();
     // The owner is killed, then the power is lost.
-    std::mem::forget(owner.journal.take());
+    owner.journal.take().into_iter().for_each(kill);
     owner.check();
     owner.append(ONE, &batch(1000, 1, 100));
-    std::mem::forget(owner.journal.take());
+    owner.journal.take().into_iter().for_each(kill);
     let (operations, failures) = (disk.operations(), owner.failures);
     disk.lose_power();
     owner.check();
@@ -157,7 +157,7 @@ fn after_a_failed_sync_the_segment_is_not_written_again() {
     journal.sync().unwrap();
     assert_eq!(disk.lengths()["0000000000000001.log"], length);
     assert!(disk.lengths().contains_key("0000000000000002.log"));
-    std::mem::forget(journal);
+    kill(journal);
     let mut journal = Journal::open_on(disk.files(), SMALL).unwrap();
     let firsts: Vec<_> = journal.load().unwrap()[0].batches.iter().map(|batch| batch.first).collect();
     assert_eq!(firsts, [1, 3]);

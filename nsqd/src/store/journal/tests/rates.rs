@@ -83,7 +83,7 @@ fn rates_of_a_backlog() {
             quantile(&took, 1.0),
             size(home.path()) / 1_000_000
         );
-        std::mem::forget(journal);
+        kill(journal);
         let began = Instant::now();
         let settings = JournalSettings::default();
         let mut journal = Journal::open(home.path(), settings).unwrap();

@@ -45,7 +45,7 @@ fn what_is_finished_gives_its_room_back_and_the_survivors_are_carried_forward() 
     }
     // 40,000 bytes live.
     assert!(bytes(&disk) < 250_000, "{:?}", disk.lengths());
-    std::mem::forget(journal);
+    kill(journal);
     let mut journal = Journal::open_on(disk.files(), SMALL).unwrap();
     let topics = journal.load().unwrap();
     assert_eq!((topics.len(), topics[0].batches.len()), (2, 40));
@@ -134,7 +134,7 @@ fn the_level_os_is_put_on_the_disk_after_so_many_messages_or_so_much_time() {
     assert!(journal.due().unwrap() <= Instant::now());
     journal.handle_due().unwrap();
     assert_eq!(journal.due(), None);
-    std::mem::forget(journal);
+    kill(journal);
     disk.lose_power();
     let topics = Journal::open_on(disk.files(), settings).unwrap().load().unwrap();
     assert_eq!(topics[0].batches.len(), 11);

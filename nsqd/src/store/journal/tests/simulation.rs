@@ -215,7 +215,7 @@ impl Simulation {
             match end {
                 End::Stopped => drop(journal),
                 // Nothing of what the owner does at its end is done.
-                End::Killed | End::PowerLost => std::mem::forget(journal),
+                End::Killed | End::PowerLost => kill(journal),
             }
             self.group.clear();
             self.disk.recover();
