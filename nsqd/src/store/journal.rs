@@ -309,7 +309,8 @@ impl Log for Journal {
         let is_here = match self.draft.find(topic, first) {
             Drafted::Here(_) => true,
             Drafted::Gone => false,
-            Drafted::Unknown => self.index.batch(topic, first).is_some(),
+            // What failed to be written may still come back.
+            Drafted::Unknown => self.index.batch(topic, first).is_some() || self.writer.has_doubts(),
         };
         if is_here {
             self.draft.drop_batch(topic, first);

@@ -144,6 +144,11 @@ impl Writer {
         Some(self.current.as_ref().map_or(Location { segment: self.next, offset: 0 }, Current::location))
     }
 
+    /// Whether something may be in the log that counts as not written.
+    pub(super) fn has_doubts(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// What must be written anew.
     pub(super) fn owed(&self) -> &[(u32, Range<u64>)] {
         &self.owed

@@ -51,11 +51,13 @@ impl<T: Clone + PartialEq + std::fmt::Debug> Cell<T> {
         is_safe || self.since[from..].iter().any(|(value, _)| value.as_ref() == found)
     }
 
-    /// Takes what was found as what is there.
+    /// Takes what was found as what is there. What failed, or is not safe, may still come back with the power.
     fn settle(&mut self, found: Option<T>) {
-        self.since = vec![(found, true)];
+        self.since.iter_mut().for_each(|(_, acknowledged)| *acknowledged = false);
+        self.since.push((found, true));
     }
 
+    /// Something was put on the disk: what is there now is, and says that what failed is not.
     fn make_safe(&mut self) {
         *self = Self { safe: self.now().cloned(), since: Vec::new() };
     }
@@ -252,7 +254,9 @@ impl Simulation {
         if self.random.bool() {
             // What was perhaps not on the disk is written anew.
             journal.handle_due().unwrap();
-            self.model.make_safe();
+            if !journal.writer.has_doubts() {
+                self.model.make_safe();
+            }
         }
         journal
     }
