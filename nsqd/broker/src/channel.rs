@@ -370,9 +370,7 @@ impl Channel {
                 log.release(held.batch);
             }
             Found::Awaited => {
-                for held in self.requeued.iter().take(REQUEUED_READ_AHEAD) {
-                    log.find(held.batch);
-                }
+                log.find_all(self.requeued.iter().take(REQUEUED_READ_AHEAD).map(|held| held.batch));
                 return false;
             }
         }

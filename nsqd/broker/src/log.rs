@@ -21,8 +21,10 @@ use rustc_hash::FxHashMap;
 use crate::batch::{Records, batch_messages_max};
 use crate::storage::{Position, Request};
 
-/// How many batches beyond the one it needs a reader that is behind asks the disk for.
+/// How many batches beyond the one it needs a reader that is behind asks the disk for, as long as they are of ordinary
+/// length together.
 const READ_AHEAD_BATCHES: usize = 16;
+const READ_AHEAD_BYTES: u64 = (READ_AHEAD_BATCHES * crate::BATCH_BYTES_MAX) as u64;
 
 /// What of a log may stay in memory.
 #[derive(Debug, Clone, Copy)]
@@ -139,9 +141,10 @@ pub(crate) struct Log {
     behind_unspilled: Size,
     /// The batch that takes the next deferred messages.
     open_aside: Option<Position>,
-    /// Batches that were read back, oldest first; some may be gone by now.
-    loaded: VecDeque<Position>,
-    loaded_max: usize,
+    /// Batches that are in memory although they are stored, oldest first, and how long each is; some may be gone by now.
+    loaded: VecDeque<(Position, u64)>,
+    loaded_bytes: u64,
+    readers: usize,
     /// Batches whose write failed and is to be repeated.
     failed: BTreeSet<Position>,
     /// Batches that are handed over to be written and are not known to be on the disk.
@@ -168,7 +171,8 @@ impl Log {
             behind_unspilled: Size::default(),
             open_aside: None,
             loaded: VecDeque::new(),
-            loaded_max: READ_AHEAD_BATCHES,
+            loaded_bytes: 0,
+            readers: 0,
             failed: BTreeSet::new(),
             writing: BTreeSet::new(),
             on_disk: 0,
@@ -387,16 +391,35 @@ impl Log {
     /// Asks the disk for the batches that a reader will need after the one it is in.
     pub(crate) fn read_ahead(&mut self, cursor: Cursor) {
         let slots = cursor.slot + 1..(cursor.slot + 1 + READ_AHEAD_BATCHES as u64).min(self.spill_slot);
+        let mut bytes_left = READ_AHEAD_BYTES;
         for slot in slots {
-            if let Some(first) = self.batch_at(slot).map(|batch| batch.first) {
-                self.find(first);
+            let Some((first, bytes)) = self.batch_at(slot).map(|batch| (batch.first, batch.bytes)) else {
+                return;
+            };
+            let Some(left) = bytes_left.checked_sub(bytes) else { return };
+            bytes_left = left;
+            self.find(first);
+        }
+    }
+
+    /// Asks the disk for batches that are needed soon, the first of them at once: the others as far as they are of
+    /// ordinary length together.
+    pub(crate) fn find_all(&mut self, batches: impl Iterator<Item = Position>) {
+        let mut bytes_left = None;
+        for first in batches {
+            let bytes = self.batches[&first].bytes;
+            match bytes_left {
+                None => bytes_left = Some(READ_AHEAD_BYTES.saturating_sub(bytes)),
+                Some(left) if left < bytes => return,
+                Some(left) => bytes_left = Some(left - bytes),
             }
+            self.find(first);
         }
     }
 
     /// How many readers there are, for which the disk may be read ahead.
     pub(crate) fn set_readers(&mut self, readers: usize) {
-        self.loaded_max = (readers + 1) * (READ_AHEAD_BATCHES + 1);
+        self.readers = readers;
     }
 
     fn pass(&mut self, cursor: &mut Cursor) {

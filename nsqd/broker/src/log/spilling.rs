@@ -1,6 +1,6 @@
 //! The log and the disk: what goes there, what comes back, and what became of it.
 
-use super::{Disk, Log, READ_AHEAD_BATCHES, Size};
+use super::{Disk, Log, READ_AHEAD_BATCHES, READ_AHEAD_BYTES, Size};
 use crate::batch::Records;
 use crate::storage::{Position, Request, StoredBatch};
 
@@ -162,10 +162,19 @@ impl Log {
 
     /// A stored batch stays in memory as well, until enough others do.
     fn keep_loaded(&mut self, first: Position) {
-        self.loaded.push_back(first);
-        while self.loaded.len() > self.loaded_max {
-            let oldest = self.loaded.pop_front().and_then(|oldest| self.batches.get_mut(&oldest));
-            if let Some(oldest) = oldest {
+        let bytes = self.batches.get(&first).map_or(0, |batch| batch.bytes);
+        self.loaded.push_back((first, bytes));
+        self.loaded_bytes += bytes;
+        let shares = self.readers + 1;
+        let most = shares * (READ_AHEAD_BATCHES + 1);
+        // Each reader needs one, and one for what was requeued, however long it is, or it would never go on.
+        let least = 2 * shares;
+        while self.loaded.len() > most
+            || (self.loaded.len() > least && self.loaded_bytes > READ_AHEAD_BYTES * shares as u64)
+        {
+            let Some((oldest, bytes)) = self.loaded.pop_front() else { return };
+            self.loaded_bytes -= bytes;
+            if let Some(oldest) = self.batches.get_mut(&oldest).filter(|batch| batch.disk == Disk::Stored) {
                 oldest.records = None;
             }
         }
