@@ -84,6 +84,15 @@ fn rates_of_a_backlog() {
             size(home.path()) / 1_000_000
         );
         kill(journal);
+        for file in ["index", ""] {
+            // First with the index, then without.
+            let settings = JournalSettings::default();
+            let began = Instant::now();
+            kill(Journal::open(home.path(), settings).unwrap());
+            let took = began.elapsed().as_secs_f64();
+            println!("opened in {took:.3} s, with{} an index", if file.is_empty() { "out" } else { "" });
+            let _ = fs::remove_file(home.path().join(file));
+        }
         let began = Instant::now();
         let settings = JournalSettings::default();
         let mut journal = Journal::open(home.path(), settings).unwrap();
