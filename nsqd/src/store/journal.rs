@@ -262,18 +262,20 @@ impl Log for Journal {
     fn load(&mut self) -> Result<Vec<SavedTopic>, LogError> {
         let mut topics = Vec::new();
         for number in self.index.topics.keys().copied().collect::<Vec<_>>() {
-            let places = self.index.topics[&number].batches.clone();
-            let batches: Vec<_> = places.iter().map(|(first, place)| place.summary(*first)).collect();
-            if batches.is_empty() && self.index.topics[&number].image.is_none() {
+            let topic = &self.index.topics[&number];
+            if topic.batches.is_empty() && topic.image.is_none() {
                 continue;
             }
+            let batches: Vec<_> = topic.batches.iter().map(|(first, place)| place.summary(*first)).collect();
             if let Some(image) = self.image(number, &batches)? {
                 self.known.insert(number, Known { name: image.name, durability: image.durability });
                 topics.push(SavedTopic { number, image, batches });
                 continue;
             }
-            for (first, place) in places {
-                self.condemn(number, first, place);
+            for batch in batches {
+                if let Some(place) = self.index.batch(number, batch.first) {
+                    self.condemn(number, batch.first, place);
+                }
             }
             self.draft.delete(number);
         }

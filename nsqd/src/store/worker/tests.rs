@@ -369,3 +369,61 @@ fn a_stop_tells_of_a_batch_that_was_not_written_whatever_came_after_it() {
     assert!(store.stop().is_err());
     assert_eq!(answers(&events, ONE), [failed(1), appended(2)]);
 }
+
+/// A log that is due until it was called as often as there are outcomes.
+struct Due {
+    outcomes: Vec<Result<(), LogError>>,
+    called: std::sync::mpsc::Sender<usize>,
+}
+
+impl Log for Due {
+    fn load(&mut self) -> Result<Vec<crate::store::SavedTopic>, LogError> {
+        Ok(Vec::new())
+    }
+    fn append(&mut self, _: TopicNumber, _: &StoredBatch) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError> {
+        Err(LogError::Damaged { topic, first })
+    }
+    fn drop_batch(&mut self, _: TopicNumber, _: Position) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn save(&mut self, _: TopicNumber, _: &nsqd_broker::storage::TopicImage) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn advance(&mut self, _: TopicNumber, _: &nsqd_broker::storage::Progress) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn delete(&mut self, _: TopicNumber) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn due(&self) -> Option<Instant> {
+        let _ = self.called.send(self.outcomes.len());
+        (!self.outcomes.is_empty()).then(Instant::now)
+    }
+    fn handle_due(&mut self) -> Result<(), LogError> {
+        self.outcomes.pop().unwrap_or(Ok(()))
+    }
+}
+
+/// The health of a store whose log was called with each of `outcomes`, the last first.
+fn health_after(outcomes: Vec<Result<(), LogError>>) -> Result<(), String> {
+    let (called, calls) = channel();
+    let (store, _events) = start(Due { outcomes, called }, StoreOptions::default());
+    // It is asked again when the outcome was noted.
+    while calls.recv().unwrap() > 0 {}
+    store.stop().unwrap();
+    store.health()
+}
+
+#[test]
+fn a_log_that_is_due_is_called_although_nothing_comes_and_health_says_how_it_went() {
+    let refused = || Err(std::io::Error::other("refused").into());
+    assert_eq!(health_after(vec![Ok(())]), Ok(()));
+    assert_eq!(health_after(vec![refused(), Ok(())]), Err("refused".to_owned()));
+    assert_eq!(health_after(vec![Ok(()), refused()]), Ok(()));
+}
