@@ -40,6 +40,16 @@ pub(super) fn recover(segments: &mut Segments, index: &mut Index, from: Location
     let next = numbers.last().map_or(unused, |last| unused.max(last.saturating_add(1)));
     let mut recovered = Recovered { next: next.max(1), ..Recovered::default() };
     let behind: Vec<u32> = numbers.iter().copied().filter(|segment| *segment >= from.segment).collect();
+    for segment in numbers.iter().copied().filter(|segment| *segment < from.segment) {
+        // What the checkpoint says is dead was to be removed behind it. What died since may live again with the power.
+        if index.segments.get(&segment).is_none_or(|usage| usage.live == 0) {
+            segments.remove(segment)?;
+            index.segments.remove(&segment);
+        } else {
+            let length = segments.file(segment)?.length()?;
+            index.note_length(segment, length);
+        }
+    }
     let ended = ends(segments, &behind)?;
     for segment in behind {
         let start = if segment == from.segment { from.offset } else { 0 };
@@ -55,16 +65,6 @@ pub(super) fn recover(segments: &mut Segments, index: &mut Index, from: Location
         }
         recovered.ended.push(Ended { segment, end: replay.end, synced: replay.synced });
         finish(segments, index, segment, replay.end)?;
-    }
-    for segment in numbers.into_iter().filter(|segment| *segment < from.segment) {
-        // What the checkpoint says is dead was to be removed behind it.
-        if index.segments.get(&segment).is_none_or(|usage| usage.live == 0) {
-            segments.remove(segment)?;
-            index.segments.remove(&segment);
-        } else {
-            let length = segments.file(segment)?.length()?;
-            index.note_length(segment, length);
-        }
     }
     Ok(recovered)
 }
