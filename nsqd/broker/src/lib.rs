@@ -23,6 +23,7 @@ mod in_flight;
 mod log;
 mod notes;
 pub mod quantile;
+mod remaining;
 mod restore;
 pub mod storage;
 mod time;
@@ -31,6 +32,7 @@ mod topic;
 pub use batch::{BATCH_BYTES_MAX, Publication};
 pub use channel::{AckError, ChannelStats, Delivery};
 pub use consumer::{ConsumerSettings, ConsumerStats, Locality};
+pub use remaining::{Remaining, RemainingCount, RemainingMessage};
 pub use time::Now;
 pub use topic::{
     ChannelKey, ConsumerKey, PublishError, SubscribeError, Topic, TopicSettings, TopicStats, Unsubscribed,
