@@ -53,6 +53,11 @@ impl Directory {
     pub(super) fn at(home: &Path) -> Self {
         Self { home: home.to_owned() }
     }
+
+    /// A file that is not to be changed.
+    pub(super) fn open_to_read(&self, name: &str) -> io::Result<fs::File> {
+        fs::File::open(self.home.join(name))
+    }
 }
 
 impl Files for Directory {

@@ -10,6 +10,7 @@
 //! - `recovery`: from the last checkpoint to where the log ends, by way of `scan`.
 //! - `fetch`: reads what the index names; `aside`: copies what turned out damaged.
 //! - `upkeep`: what is done between groups: checkpoints, and giving room back.
+//! - [`inspection`]: a look at what is there that changes nothing.
 //!
 //! It knows nothing of what a batch holds and of a state only the name, the level, and how progress is worked in.
 
@@ -18,6 +19,7 @@ mod checkpoint;
 mod draft;
 mod fetch;
 mod index;
+pub mod inspection;
 mod record;
 mod recovery;
 mod scan;
