@@ -16,12 +16,14 @@
 //! - [`queue`]: the messages of one queue, one at a time.
 //! - [`sharing`], [`layout`]: the messages of several channels in one log (pure).
 //! - [`report`]: the line in the log that each file gets.
+//! - [`preview`]: what a start would import, for who only looks.
 
 mod diskqueue;
 mod file_name;
 mod layout;
 mod originals;
 mod plan;
+pub mod preview;
 mod progress;
 mod queue;
 mod report;
