@@ -15,7 +15,7 @@ use nsqd_broker::storage::{BatchSummary, Position, StoredBatch};
 use super::checkpoint::{self, Checkpoint};
 use super::fetch;
 use super::index::{Index, Place};
-use super::record::{BatchPayload, HEADER_BYTES, Kind, Location};
+use super::record::{BatchPayload, HEADER_BYTES, Header, Kind, Location};
 use super::recovery;
 use super::scan::{Found, Scan};
 use super::segments::{self, Segments};
@@ -39,7 +39,7 @@ pub struct Damaged {
     /// Where in the file.
     pub bytes: Range<u64>,
     /// What it is, or was.
-    pub what: &'static str,
+    pub what: String,
 }
 
 /// What [`Inspection::set_aside`] finds in a piece: a batch of a topic, whose name may be known.
@@ -62,16 +62,18 @@ impl Inspection {
             Checkpoint::Damaged => {
                 let file = "index".to_owned();
                 let bytes = 0..files.open(&file)?.length()?;
-                damage.push(Damaged { file, bytes, what: "the index; a start reads everything instead" });
+                damage.push(Damaged {
+                    file,
+                    bytes,
+                    what: "the index; a start reads everything instead".to_owned(),
+                });
                 (Index::default(), beginning)
             }
         };
         let recovered = recovery::recover(&mut segments, &mut index, from)?;
-        damage.extend(recovered.damaged.into_iter().map(|(segment, bytes)| Damaged {
-            file: segments::name(segment),
-            bytes,
-            what: "records that cannot be read",
-        }));
+        for (segment, bytes) in recovered.damaged {
+            damage.extend(damaged_records(&mut segments, segment, bytes)?);
+        }
         Ok(Self { files, segments, index, damage })
     }
 
@@ -115,7 +117,7 @@ impl Inspection {
         let Some(place) = self.index.batch(topic, summary.first) else { return Ok(None) };
         let batch = fetch::batch(&mut self.segments, topic, summary.first, place)?;
         if batch.is_none() {
-            self.damage.push(damaged(place, "a batch of messages"));
+            self.damage.push(damaged(place, format!("a batch of {} messages", summary.count)));
         }
         Ok(batch)
     }
@@ -149,10 +151,36 @@ impl Inspection {
     }
 }
 
-fn damaged(place: Place, what: &'static str) -> Damaged {
+/// What damaged bytes were, as far as the headers in them are whole.
+fn damaged_records(segments: &mut Segments, segment: u32, mut bytes: Range<u64>) -> io::Result<Vec<Damaged>> {
+    let file = segments.file(segment)?;
+    let mut found = Vec::new();
+    let mut put = |bytes, what| found.push(Damaged { file: segments::name(segment), bytes, what });
+    while bytes.start < bytes.end {
+        let mut header = [0; HEADER_BYTES];
+        let read = file.read_at(&mut header, bytes.start)?;
+        let Some(header) = Header::parse(&header[..read], Location { segment, offset: bytes.start }) else {
+            put(bytes, "records that cannot be read".to_owned());
+            break;
+        };
+        let end = (bytes.start + header.record_bytes()).min(bytes.end);
+        let what = match header.kind {
+            Kind::Append => format!("a batch of {} messages", header.count),
+            Kind::Save | Kind::Advance => "the state of a topic".to_owned(),
+            Kind::Begin | Kind::Drops | Kind::Delete => {
+                "what was forgotten, or how segments ended".to_owned()
+            }
+        };
+        put(bytes.start..end, what);
+        bytes.start = end;
+    }
+    Ok(found)
+}
+
+fn damaged(place: Place, what: impl Into<String>) -> Damaged {
     let offset = place.location().offset;
     let bytes = offset..offset + HEADER_BYTES as u64 + u64::from(place.bytes);
-    Damaged { file: segments::name(place.segment), bytes, what }
+    Damaged { file: segments::name(place.segment), bytes, what: what.into() }
 }
 
 /// Which segment a piece was in, and where; see [`Aside`](super::aside::Aside).
