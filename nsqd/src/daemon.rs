@@ -37,15 +37,9 @@ use crate::store::places::Places;
 use crate::store::sled::SledLog;
 use crate::store::watermark::{Room, Watermark};
 use crate::store::worker::StoreOptions;
-use crate::store::{Log, LogError};
+use crate::store::{JOURNAL_DIRECTORY, Log, LogError, SPILL_DIRECTORY};
 use crate::tcp::{self, TcpSettings};
 use crate::topology_file::{self, TopologyFileError};
-
-/// Where in the data directory the spill is.
-const SPILL_DIRECTORY: &str = "spill";
-
-/// Where in the data directory the journal is.
-const JOURNAL_DIRECTORY: &str = "journal";
 
 /// The experiment in which messages go to consumers that are near first.
 const TOPOLOGY_AWARE: &str = "topology-aware-consumption";

@@ -9,6 +9,7 @@ mod daemon;
 pub mod data_dir;
 pub mod http;
 pub mod import;
+pub mod inspect;
 pub mod lookup;
 pub mod metrics;
 pub mod node;

@@ -38,6 +38,18 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "nsqd::inspect",
+        &[
+            "nsqd::data_dir",
+            "nsqd::import",
+            "nsqd::node",
+            "nsqd::store",
+            "nsqd_broker",
+            "nsq::api::metadata",
+            "nsq::wire",
+        ],
+    ),
+    (
         "nsqd::node",
         &[
             "nsqd_broker",

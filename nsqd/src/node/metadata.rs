@@ -49,7 +49,10 @@ impl MetadataError {
 }
 
 /// What the file in `data_path` says; nothing if there is none.
-pub(super) fn read(data_path: &Path) -> Result<Metadata, MetadataError> {
+///
+/// # Errors
+/// It cannot be read, or is not what it should be.
+pub fn read(data_path: &Path) -> Result<Metadata, MetadataError> {
     let path = data_path.join(FILE_NAME);
     match fs::read(&path) {
         Ok(body) => parse(&body).map_err(|error| MetadataError::Parse(path, error)),

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 pub use client::{Authorized, Client, Facts, Identity, Tls};
 pub use discovery::{DeclaredChannel, DeclaredTopic, Registrations, Topology};
-pub use metadata::MetadataError;
+pub use metadata::{MetadataError, read as read_metadata};
 pub use nsqd_broker::storage::Durability;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 

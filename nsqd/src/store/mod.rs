@@ -23,6 +23,12 @@ mod suite;
 pub mod watermark;
 pub mod worker;
 
+/// Where in the data directory the spill is.
+pub const SPILL_DIRECTORY: &str = "spill";
+
+/// Where in the data directory the journal is.
+pub const JOURNAL_DIRECTORY: &str = "journal";
+
 /// Tells one life of a topic from another of the same name: a topic that is deleted and created again
 /// has another number, so that what is left of the first can never be taken for the second's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
