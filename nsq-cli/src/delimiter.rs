@@ -1,7 +1,7 @@
 //! The byte between two records, as it is typed: itself, or by its escape.
 
 /// Reads one byte, or `\n`, `\r`, `\t`, `\0`, `\\` or `\xNN`.
-pub(super) fn parse(text: &str) -> Result<u8, String> {
+pub(crate) fn parse(text: &str) -> Result<u8, String> {
     match text {
         "\\n" => Ok(b'\n'),
         "\\r" => Ok(b'\r'),

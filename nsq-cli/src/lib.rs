@@ -5,15 +5,19 @@
 //! would otherwise take the place of the library `nsq`'s.
 
 mod bench;
+mod delimiter;
 mod failure;
+mod look;
 mod ping;
 mod pipe;
 mod publish;
+mod salvage;
 mod stat;
 mod stop;
 mod tail;
 mod up;
 mod values;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,8 @@ enum Command {
     Stat(stat::Arguments),
     Ping(ping::Arguments),
     Bench(bench::Arguments),
+    Verify(verify::Arguments),
+    Salvage(salvage::Arguments),
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), ", for NSQ 1.3.0");
@@ -47,6 +53,7 @@ Try:
   nsq pub greetings hello               publish a message
   nsq tail greetings                    print what is published
   nsq stat                              watch all topics and channels
+  nsq verify ./data                     check the data of an nsqd that is stopped
 
 `nsq COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 the command line makes no sense.";
 
@@ -60,6 +67,8 @@ pub fn run() -> ExitCode {
         Command::Stat(arguments) => stat::run(arguments),
         Command::Ping(arguments) => ping::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Salvage(arguments) => salvage::run(arguments),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

@@ -2,7 +2,6 @@
 //!
 //! Records are pipelined, and each is confirmed before the end is a success.
 
-mod delimiter;
 mod outlet;
 mod pace;
 mod progress;
@@ -56,7 +55,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "BYTE",
         default_value = "\\n",
-        value_parser = delimiter::parse,
+        value_parser = crate::delimiter::parse,
         conflicts_with = "body",
         allow_hyphen_values = true
     )]

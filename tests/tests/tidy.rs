@@ -142,12 +142,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("nsq_cli::failure", &["nsq::daemon::os_error", "nsq::client"]),
     ("nsq_cli::values", &["nsq::wire::name", "nsq::daemon::go_duration"]),
+    ("nsq_cli::delimiter", &[]),
+    ("nsq_cli::look", &["nsq_cli::failure", "nsq_cli::stop", "nsqd::data_dir", "nsqd::inspect"]),
+    ("nsq_cli::verify", &["nsq_cli::failure", "nsq_cli::look", "nsqd::inspect", "nsq::wire::name"]),
+    (
+        "nsq_cli::salvage",
+        &["nsq_cli::delimiter", "nsq_cli::failure", "nsq_cli::look", "nsqd::inspect", "nsq::wire"],
+    ),
     ("nsq_cli::ping", &["nsq_cli::failure", "nsq_cli::values", "nsq::client"]),
     ("nsq_cli::pipe", &[]),
     ("nsq_cli::stop", &[]),
     (
         "nsq_cli::publish",
         &[
+            "nsq_cli::delimiter",
             "nsq_cli::failure",
             "nsq_cli::stop",
             "nsq_cli::user_agent",

@@ -3,10 +3,12 @@
 mod bench;
 mod ping;
 mod publish;
+mod salvage;
 mod stat;
 mod tail;
 mod terminal;
 mod up;
+mod verify;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -59,7 +61,7 @@ fn without_a_command_the_help_is_shown() {
     let ended = nsq(&[]);
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.log.iter().any(|line| line.contains("nsq up")), "{:?}", ended.log);
-    for command in ["up", "pub", "tail", "stat", "ping", "bench"] {
+    for command in ["up", "pub", "tail", "stat", "ping", "bench", "verify", "salvage"] {
         let ended = nsq(&[command, "--help"]);
         assert_eq!(ended.status.code(), Some(0));
         assert!(ended.output.contains("Examples:"), "{}", ended.output);
