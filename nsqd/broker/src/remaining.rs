@@ -214,7 +214,10 @@ mod tests {
         })
     }
 
-    fn any_channel() -> impl Strategy<Value = (u64, u64, Vec<u64>, Vec<(u64, Option<i64>)>)> {
+    /// A channel's cursor, what is finished below, what was finished, and what is not, with its due time.
+    type AnyChannel = (u64, u64, Vec<u64>, Vec<(u64, Option<i64>)>);
+
+    fn any_channel() -> impl Strategy<Value = AnyChannel> {
         let due = proptest::option::of(0..10_000i64);
         (
             0..50u64,
@@ -230,7 +233,7 @@ mod tests {
         batches: &[BatchSummary],
         (end, released, paused): (u64, u64, bool),
         waiting: Vec<u64>,
-        channels: Vec<(u64, u64, Vec<u64>, Vec<(u64, Option<i64>)>)>,
+        channels: Vec<AnyChannel>,
     ) -> TopicImage {
         let is_aside = |position: u64| {
             let is_here = |batch: &BatchSummary| batch.first <= position && position < super::end(batch);
