@@ -8,6 +8,7 @@
 //! - `database`: one open database; which errors condemn data and which do not.
 //! - `keeper`: opens, opens again, and leaves databases; `carry`: what goes from one to the next.
 //! - `epoch`: the directories that follow one another, because sled's files do not shrink.
+//! - [`wreck`]: what is left in a database that does not open.
 //!
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
 //! disk itself. That is the promise of the memory level; what the others promise is kept by `store::journal`.
@@ -17,6 +18,7 @@ mod database;
 mod epoch;
 mod keeper;
 mod record;
+pub mod wreck;
 
 use std::collections::BTreeMap;
 use std::fs;
