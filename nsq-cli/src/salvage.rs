@@ -21,7 +21,7 @@ use crate::look::{Look, print};
 /// Everything with a valid checksum that somebody still needs is written, for each topic to a file TOPIC.ndjson with a JSON
 /// object a line: topic, id, timestamp_ns, channels (each with channel and attempts, and due_ns where it is deferred; none
 /// where the message waits for a channel), delay_ns where its delay has not begun, and body in base64. What was set
-/// aside as damaged goes to TOPIC.set-aside.ndjson, as far as messages in it are whole: it may have been delivered from
+/// aside as damaged, or will be, goes to TOPIC.set-aside.ndjson, as far as messages in it are whole: it may have been delivered from
 /// elsewhere. Nothing in the data directory is changed, and no file is overwritten. Of `spill` a copy is made for the time
 /// of the reading, in TMPDIR.
 ///

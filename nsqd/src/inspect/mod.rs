@@ -146,6 +146,11 @@ impl DataDirectory {
         let kept = journal.topics().map_err(unreadable)?;
         let home = path.join(SPILL_DIRECTORY);
         let mut spill = within(&home, tick, |tick| Spill::open(&home, tick))?;
+        for (file, bytes) in spill::holes(&home).map_err(|error| InspectError::Disk(home.clone(), error))? {
+            let file = format!("{SPILL_DIRECTORY}/{file}");
+            let what = "no record, behind which sled reads no more: what follows is left out".to_owned();
+            damaged.push(Damaged { file, bytes: Some(bytes), what });
+        }
         let spilled = spill.as_mut().map_or_else(|| Ok(Vec::new()), Spill::topics);
         let spilled = spilled.map_err(|error| InspectError::Disk(home, log_error(error)))?;
         let mut saved = merge(&kept, &spilled);

@@ -1,6 +1,7 @@
 //! What was set aside because it was damaged: which files there are, and the messages in them that are whole.
 
 use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 use nsq::wire::message::{MessageId, MessageRef};
@@ -9,6 +10,7 @@ use nsq::wire::name::TopicName;
 use super::frames::{Frames, is_plausible};
 use super::spill::{Spill, is_bad, names};
 use super::{DEPTH_MAX, DataDirectory, InspectError, bytes_below, log_error, within};
+use crate::store::sled::wreck::Wreck;
 use crate::store::{JOURNAL_DIRECTORY, SPILL_DIRECTORY};
 
 /// A file or directory that was set aside because it was damaged.
@@ -85,7 +87,12 @@ impl DataDirectory {
                 _ if path.is_dir() => {
                     let mut database = within(&path, tick, |tick| Spill::open_set_aside(&path, tick))?;
                     let disk = |error| failed(log_error(error));
-                    for topic in database.topics().map_err(disk)? {
+                    let topics = database.topics().map_err(disk)?;
+                    if !database.damage().is_empty() {
+                        say_wreck(&path, &mut say)?;
+                        continue;
+                    }
+                    for topic in topics {
                         for summary in &topic.batches {
                             let Some(batch) = database.read(topic.number, summary).map_err(disk)? else {
                                 continue;
@@ -106,8 +113,34 @@ impl DataDirectory {
                 None => {}
             }
         }
+        for file in self.broken_databases() {
+            let mut say = |found: Found| found.say(&file, each).map_err(InspectError::Caller);
+            say_wreck(&self.path.join(&file), &mut say)?;
+        }
         Ok(())
     }
+
+    /// The databases that a start sets aside, relative to the data directory.
+    fn broken_databases(&self) -> Vec<String> {
+        let damaged = self.spill.iter().flat_map(Spill::damage).map(|(name, _)| name);
+        damaged.filter(|name| !name.is_empty()).map(|name| format!("{SPILL_DIRECTORY}/{name}")).collect()
+    }
+}
+
+/// Reads a database that sled cannot open.
+fn say_wreck(
+    path: &Path,
+    say: &mut dyn FnMut(Found) -> Result<(), InspectError>,
+) -> Result<(), InspectError> {
+    let wreck = match Wreck::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        wreck => wreck.map_err(|error| InspectError::Disk(path.to_owned(), error))?,
+    };
+    for (number, topic, batch) in wreck.batches() {
+        let records = batch.records;
+        say(Found { topic, topic_number: number.0, is_checked: true, records })?;
+    }
+    Ok(())
 }
 
 impl Found {

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use nsqd_broker::storage::{BatchSummary, StoredBatch};
 
 use super::temporary::{TemporaryDirectory, copy};
 use crate::store::sled::SledLog;
+use crate::store::sled::wreck::Wreck;
 use crate::store::{Log, LogError, SavedTopic, TopicNumber};
 
 /// A copy of the spill. Its databases are closed before their directory goes away.
@@ -89,6 +91,18 @@ impl Spill {
         }
         found
     }
+}
+
+/// Where in the databases that were not set aside sled sees an end that is none.
+pub(super) fn holes(home: &Path) -> io::Result<Vec<(String, Range<u64>)>> {
+    let mut holes = Vec::new();
+    for name in names(home)?.into_iter().filter(|name| name.starts_with("epoch-") && !is_bad(name)) {
+        match Wreck::open(&home.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            wreck => holes.extend(wreck?.holes().into_iter().map(|hole| (format!("{name}/db"), hole))),
+        }
+    }
+    Ok(holes)
 }
 
 /// Whether a file or directory of that name was set aside.

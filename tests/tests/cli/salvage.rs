@@ -135,6 +135,26 @@ fn what_was_set_aside_comes_out_beside_the_rest() {
 }
 
 #[test]
+fn most_comes_out_of_a_database_that_does_not_open() {
+    let daemon = Daemon::with(Level::Memory.flags());
+    let bodies_of = |numbers: std::ops::Range<usize>| {
+        numbers.map(|number| format!("orders-{number:06}.{}", "x".repeat(5_000))).collect::<Vec<_>>()
+    };
+    let mut client = daemon.connect();
+    for first in (0..600).step_by(100) {
+        client.publish_all("orders", &bodies_of(first..first + 100));
+    }
+    let stopped = daemon.stop();
+    damage(stopped.directory.path(), "orders-000010.");
+    let target = new_directory();
+    let (code, said) = salvage(stopped.directory.path(), target.path(), &["--raw"]);
+    assert_eq!(code, Some(1), "{said:?}");
+    let found = bodies(&target.path().join("orders.set-aside.raw"));
+    let published: BTreeSet<String> = bodies_of(0..600).into_iter().collect();
+    assert!(found.len() > 500 && found.is_subset(&published), "{}", found.len());
+}
+
+#[test]
 fn bodies_alone_can_be_published_again() {
     let daemon = Daemon::with(Level::Os.flags());
     daemon.connect().publish_all("orders", &["one", "two\nlines", "three"]);

@@ -229,6 +229,20 @@ fn a_damaged_message_is_named_and_not_counted_as_ready() {
 }
 
 #[test]
+fn damage_that_sled_takes_for_its_end_is_named() {
+    let daemon = Daemon::with(Level::Memory.flags());
+    publish(&daemon, "orders", 5_000);
+    let stopped = daemon.stop();
+    let home = stopped.directory.path();
+    assert_eq!(verify(home).0, Some(0));
+    let places = damage(home, "orders-002500.");
+    let (code, said) = verify(home);
+    assert_eq!(code, Some(1), "{said}");
+    let [from, to] = [0, 1].map(|index| said["damaged"][0]["bytes"][index].as_u64().expect("it is a place"));
+    assert!((from..to).contains(&(places[0].1 as u64)), "{places:?}: {said}");
+}
+
+#[test]
 fn a_database_that_does_not_open_is_named() {
     let daemon = Daemon::with(Level::Memory.flags());
     let mut client = daemon.connect();

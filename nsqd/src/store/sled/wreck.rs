@@ -7,7 +7,7 @@
 //!  leaf       next │ child │ merging │ prefix │ low key │ high key │ 0 │ count │ keys │ values
 //! ```
 //!
-//! That is the form of sled 0.34 ([`doc`](https://docs.rs/sled/0.34)): a file of segments that hold messages one behind
+//! That is the form of sled 0.34: a file of segments that hold messages one behind
 //! the other. The number of the segment says which of two messages is the later. Numbers are of variable length. What is
 //! no message is passed over byte by byte; no tree is followed, so that no damage can hide what is whole elsewhere.
 
