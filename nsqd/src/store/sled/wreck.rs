@@ -128,10 +128,8 @@ impl Wreck {
                 at += 1;
                 continue;
             };
-            if let Some(hole) = hole.take().filter(|_| last == Some(message.segment)) {
-                if wanted == LINK {
-                    self.holes.push((message.segment, base + hole as u64..base + at as u64));
-                }
+            if let Some(hole) = hole.take().filter(|_| wanted == LINK && last == Some(message.segment)) {
+                self.holes.push((message.segment, base + hole as u64..base + at as u64));
             }
             self.newest = self.newest.max(message.segment);
             last = Some(message.segment);
