@@ -166,22 +166,26 @@ struct Disk {
 impl Disk {
     fn carry_out(&mut self, topic: &mut Topic) {
         while let Some(request) = topic.poll_store() {
-            match request {
-                Request::Append(batch) => {
-                    let first = batch.first;
-                    self.batches.insert(first, batch);
-                    topic.handle_store(NOW, Event::Appended { first });
-                }
-                Request::Read { first } => {
-                    topic.handle_store(NOW, Event::Read(self.batches[&first].clone()));
-                }
-                Request::Drop { first } => drop(self.batches.remove(&first)),
-                Request::Save(image) => self.image = Some(image),
-                Request::Advance(progress) => {
-                    self.image.as_mut().expect("a topic is saved when it is made").advance([progress]);
-                }
-                Request::Delete => self.batches.clear(),
+            self.carry_out_one(topic, request);
+        }
+    }
+
+    fn carry_out_one(&mut self, topic: &mut Topic, request: Request) {
+        match request {
+            Request::Append(batch) => {
+                let first = batch.first;
+                self.batches.insert(first, batch);
+                topic.handle_store(NOW, Event::Appended { first });
             }
+            Request::Read { first } => {
+                topic.handle_store(NOW, Event::Read(self.batches[&first].clone()));
+            }
+            Request::Drop { first } => drop(self.batches.remove(&first)),
+            Request::Save(image) => self.image = Some(image),
+            Request::Advance(progress) => {
+                self.image.as_mut().expect("a topic is saved when it is made").advance([progress]);
+            }
+            Request::Delete => self.batches.clear(),
         }
     }
 
@@ -236,6 +240,23 @@ fn durable_messages_keep_their_delay_whenever_the_daemon_is_killed() {
     disk.carry_out(&mut topic);
     let topic = disk.restored(settings("topic", 0));
     assert_eq!(topic.stats(NOW).channels[0].deferred, 5);
+}
+
+#[test]
+fn a_delay_is_on_the_disk_before_the_messages_that_have_it() {
+    let (mut topic, mut disk) = (Topic::new(settings("topic", 0)), Disk::default());
+    subscribe(&mut topic, "c", 0);
+    disk.carry_out(&mut topic);
+    publish(&mut topic, 2, b"m", Duration::from_secs(60)).unwrap();
+    // Killed after each of the steps: what is there has its delay.
+    while let Some(request) = topic.poll_store() {
+        disk.carry_out_one(&mut topic, request);
+        let restored = disk.restored(settings("topic", 0));
+        let channel = &restored.stats(NOW).channels[0];
+        let there: u64 = disk.batches.values().map(|batch| u64::from(batch.count)).sum();
+        assert_eq!((channel.deferred, channel.depth), (there, 0));
+    }
+    assert_eq!(disk.batches.len(), 1);
 }
 
 #[test]
