@@ -212,6 +212,21 @@ mod tests {
     }
 
     #[test]
+    fn the_removal_of_a_batch_that_is_left_out_is_done() {
+        // An earlier write of it that failed may have been done nevertheless.
+        let removal = Request::Drop { first: 0 };
+        let steps = plan(vec![(ONE, Request::Append(batch(0, 1, 10))), (ONE, removal.clone())]);
+        assert_eq!(steps, [(ONE, Step::Skip { first: 0 }), (ONE, Step::Do(removal))]);
+    }
+
+    #[test]
+    fn a_batch_that_comes_behind_the_removal_of_its_predecessor_is_written() {
+        let requests = [Request::Drop { first: 0 }, Request::Append(batch(0, 1, 10))];
+        let steps = plan(requests.clone().map(|request| (ONE, request)).into());
+        assert_eq!(steps, requests.map(|request| (ONE, Step::Do(request))));
+    }
+
+    #[test]
     fn progress_before_a_state_is_left_out_and_what_follows_it_stays_behind() {
         let save = Request::Save(image("t"));
         let steps = plan(vec![(ONE, advance(1)), (ONE, save.clone()), (ONE, advance(2))]);

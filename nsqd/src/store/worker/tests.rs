@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::task::Poll;
 
-use nsqd_broker::storage::StoredBatch;
+use nsqd_broker::storage::{Progress, StoredBatch};
 
 use super::*;
 use crate::store::faulty::{Call, FaultyLog};
@@ -42,11 +42,7 @@ impl Log for Gate {
     fn save(&mut self, topic: TopicNumber, image: &nsqd_broker::storage::TopicImage) -> Result<(), LogError> {
         self.log.save(topic, image)
     }
-    fn advance(
-        &mut self,
-        topic: TopicNumber,
-        progress: &nsqd_broker::storage::Progress,
-    ) -> Result<(), LogError> {
+    fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
         self.log.advance(topic, progress)
     }
     fn delete(&mut self, topic: TopicNumber) -> Result<(), LogError> {
@@ -194,6 +190,20 @@ fn a_state_that_failed_is_written_with_the_next_group() {
     events.recv().unwrap();
     store.stop().unwrap();
     assert_eq!(disk.load().unwrap()[0].image, image("a"));
+}
+
+#[test]
+fn progress_that_failed_is_written_with_the_next_group() {
+    let mut disk = MemoryLog::default();
+    let mut failed = false;
+    let is_first = move |_, call| call == Call::Advance && !std::mem::replace(&mut failed, true);
+    let (store, events) = start(FaultyLog::new(disk.clone(), is_first), StoreOptions::default());
+    store.submit(ONE, Request::Save(image("a")));
+    store.submit(ONE, Request::Advance(Progress { end: 7, ..Progress::default() }));
+    store.submit(ONE, append(1));
+    events.recv().unwrap();
+    store.stop().unwrap();
+    assert_eq!(disk.load().unwrap()[0].image.end, 7);
 }
 
 #[test]
