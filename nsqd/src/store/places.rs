@@ -117,7 +117,7 @@ fn add_batches(topic: &mut SavedTopic, other: SavedTopic) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::faulty::FaultyLog;
+    use crate::store::faulty::{Call, FaultyLog};
     use crate::store::memory::MemoryLog;
     use crate::store::suite::{ONE, TWO, batch, image};
     use nsqd_broker::storage::TopicImage;
@@ -153,6 +153,31 @@ mod tests {
         assert_eq!((spill.batch_count(), journal.batch_count()), (0, 10));
         assert_whole(&places(spill.clone(), journal.clone()).load(Durability::Memory).unwrap());
         assert_eq!((spill.batch_count(), journal.batch_count()), (5, 5));
+    }
+
+    #[test]
+    fn a_topic_is_deleted_only_when_its_copy_is_on_the_disk() {
+        let (spill, journal) = (MemoryLog::default(), MemoryLog::default());
+        fill(&spill);
+        let (sender, calls) = std::sync::mpsc::channel();
+        let noted = |log: &MemoryLog, name: &'static str| {
+            let sender = sender.clone();
+            FaultyLog::new(log.clone(), move |_, call| sender.send((name, call)).is_err())
+        };
+        places(noted(&spill, "from"), noted(&journal, "to")).load(Durability::Os).unwrap();
+        let (mut is_synced, mut deleted) = (true, 0);
+        for call in calls.try_iter() {
+            match call {
+                ("to", Call::Save | Call::Append) => is_synced = false,
+                ("to", Call::Sync) => is_synced = true,
+                ("from", Call::Delete) => {
+                    assert!(is_synced, "the copy may be lost");
+                    deleted += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(deleted, 2);
     }
 
     #[test]
