@@ -6,6 +6,7 @@ use nsqd_broker::storage::{Progress, StoredBatch};
 use nsqd_broker::{ConsumerSettings, Locality};
 
 use super::*;
+use crate::store::faulty::{Call, FaultyLog};
 use crate::store::memory::MemoryLog;
 use crate::store::{SavedTopic, TopicNumber};
 
@@ -70,6 +71,17 @@ async fn who_waits_for_the_disk_is_told_when_the_topic_is_deleted() {
     go.send(()).unwrap();
     let published = tokio::time::timeout(Duration::from_secs(5), publisher).await;
     published.expect("the publisher is told").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_the_disk_refuses_is_not_acknowledged_where_that_promises_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for refused in [Call::Append, Call::Sync] {
+        let disk = FaultyLog::new(MemoryLog::default(), move |_, call| call == refused);
+        let node = Node::on(disk, 0, directory.path());
+        let published = node.publish(name("t"), &[Bytes::from_static(b"m")], None).await;
+        assert_eq!(published, Err(PublishError::Store(format!("{refused:?} was told to fail"))));
+    }
 }
 
 #[tokio::test]
