@@ -613,6 +613,10 @@ impl Topic {
             Event::AppendFailed { first } => {
                 self.log.handle_append_failed(first);
                 self.retry_at_ns.get_or_insert(now.after(RETRY_AFTER));
+                // What was gathered meanwhile has nothing to wait for if nobody needs that batch any more.
+                if self.progress.is_some() {
+                    self.spill();
+                }
             }
             Event::Read(batch) => {
                 self.log.handle_read(batch);

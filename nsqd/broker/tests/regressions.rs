@@ -57,3 +57,19 @@ fn a_delay_is_saved_though_nobody_consumes() {
     world.crash(0);
     assert_eq!(world.topic.stats(world.now()).channels[0].deferred, 1);
 }
+
+#[test]
+fn what_was_gathered_behind_a_write_that_failed_and_is_not_needed_any_more_is_written() {
+    let mut world = World::new(World::settings(0), Sessions::AtOnce);
+    let consumer = world.subscribe("a", 1);
+    world.let_everything_settle();
+    world.publish(1, 0, 0);
+    world.publish(1, 0, 0);
+    // The first is finished before anybody says that the disk refused it.
+    world.finish_all(consumer);
+    world.disk.mood = DiskMood::Refuses;
+    world.use_disk(1);
+    world.disk.mood = DiskMood::Works;
+    world.let_disk_finish();
+    assert!(world.topic.is_stored(world.topic.end()), "whoever published it waits");
+}
