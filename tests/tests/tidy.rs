@@ -26,6 +26,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsq::daemon", &["nsq::wire", "nsq::api", "nsq::transport", "nsq::options"]),
     ("nsqd_broker", &["nsq::wire"]),
     ("nsqd::store", &["nsqd_broker::storage", "nsq::wire::name"]),
+    // A test: the broker and the store together.
+    ("nsqd::store::worker::simulation", &["nsqd::store", "nsqd_broker", "nsq::wire::name", "nsq::wire::message"]),
     (
         "nsqd::import",
         &[

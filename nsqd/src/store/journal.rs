@@ -121,7 +121,7 @@ impl Journal {
         Self::open_on(Arc::new(Directory::at(home)), settings)
     }
 
-    fn open_on(files: Arc<dyn Files>, settings: JournalSettings) -> Result<Self, LogError> {
+    pub(super) fn open_on(files: Arc<dyn Files>, settings: JournalSettings) -> Result<Self, LogError> {
         let mut segments = Segments::new(files.clone());
         let mut damage = Damage::default();
         let (mut index, from) = match checkpoint::read(&files)? {

@@ -17,6 +17,8 @@ pub mod lazy;
 pub mod memory;
 pub mod places;
 mod reserve;
+#[cfg(test)]
+mod simulated_disk;
 pub mod sled;
 #[cfg(test)]
 mod suite;

@@ -74,22 +74,8 @@ impl Store {
         deliver: impl Fn(TopicNumber, Vec<Event>) + Send + 'static,
         options: StoreOptions,
     ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            queue: Queue::new(options.pending_bytes_max, options.group_bytes_max),
-            health: Mutex::new(Ok(())),
-            damaged_batches: AtomicU64::new(0),
-            damaged_images: AtomicU64::new(0),
-            damaged_databases: AtomicU64::new(0),
-        });
-        shared.note_damage(log.damage());
-        let mut worker = Worker {
-            log,
-            deliver: Box::new(deliver),
-            shared: shared.clone(),
-            unfinished: Vec::new(),
-            abandoned: None,
-            upkeep_failed: false,
-        };
+        let mut worker = Worker::new(log, Box::new(deliver), options);
+        let shared = worker.shared.clone();
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || worker.run())?;
         Ok(Self { handle: Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) }) })
     }
@@ -180,9 +166,12 @@ impl Shared {
     }
 }
 
+/// Is told what became of a topic's requests.
+type Deliver = Box<dyn Fn(TopicNumber, Vec<Event>) + Send>;
+
 struct Worker {
     log: Box<dyn Log>,
-    deliver: Box<dyn Fn(TopicNumber, Vec<Event>) + Send>,
+    deliver: Deliver,
     shared: Arc<Shared>,
     /// What failed and is not answered: states, removals, deletions. Carried out before what comes next.
     unfinished: Vec<(TopicNumber, Request)>,
@@ -193,6 +182,18 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(log: Box<dyn Log>, deliver: Deliver, options: StoreOptions) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Queue::new(options.pending_bytes_max, options.group_bytes_max),
+            health: Mutex::new(Ok(())),
+            damaged_batches: AtomicU64::new(0),
+            damaged_images: AtomicU64::new(0),
+            damaged_databases: AtomicU64::new(0),
+        });
+        shared.note_damage(log.damage());
+        Self { log, deliver, shared, unfinished: Vec::new(), abandoned: None, upkeep_failed: false }
+    }
+
     fn run(&mut self) -> Result<(), LogError> {
         let mut outcome = Ok(());
         while let Some(work) = self.shared.queue.wait(self.log.due()) {
@@ -278,5 +279,7 @@ impl Worker {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,6 @@ log_suite!({
 });
 
 mod damage;
-mod disk;
 mod failures;
 mod rates;
 mod room;

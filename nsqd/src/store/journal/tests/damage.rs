@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::disk::SimulatedDisk;
 use super::*;
+use crate::store::simulated_disk::SimulatedDisk;
 use crate::store::suite::{ONE, TWO, batch, image};
 
 type Batches = BTreeMap<(TopicNumber, Position), StoredBatch>;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::disk::SimulatedDisk;
 use super::*;
+use crate::store::simulated_disk::SimulatedDisk;
 use crate::store::suite::{ONE, TWO, batch, image};
 
 /// Asks for everything again until it is done, as topics and the worker do.

@@ -1,7 +1,7 @@
 //! That room is given back, that a start need not read everything, and what is written when.
 
-use super::disk::SimulatedDisk;
 use super::*;
+use crate::store::simulated_disk::SimulatedDisk;
 use crate::store::suite::{ONE, TWO, batch, image};
 
 fn keep_up(journal: &mut Journal) {

@@ -9,8 +9,8 @@ use std::ops::Range;
 use nsq::wire::name::ChannelName;
 use nsqd_broker::storage::{ChannelImage, ChannelProgress};
 
-use super::disk::SimulatedDisk;
 use super::*;
+use crate::store::simulated_disk::SimulatedDisk;
 use crate::store::suite;
 
 /// What is done in one life of the journal.

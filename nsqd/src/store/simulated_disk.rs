@@ -30,6 +30,9 @@ struct State {
     faults: Vec<Fault>,
     /// How many bytes there is room for.
     capacity: u64,
+    /// Before which operation a copy is made, and the copy.
+    copy_before: Option<u64>,
+    copy: Option<Box<State>>,
 }
 
 /// Which operations fail: those that so many went before, up to so many.
@@ -57,7 +60,7 @@ struct Renaming(Vec<(String, Option<usize>)>);
 
 impl SimulatedDisk {
     pub(super) fn new(seed: u64) -> Self {
-        let state = State {
+        Self::of(State {
             random: fastrand::Rng::with_seed(seed),
             contents: Vec::new(),
             names: BTreeMap::new(),
@@ -66,7 +69,12 @@ impl SimulatedDisk {
             operations: 0,
             faults: Vec::new(),
             capacity: u64::MAX,
-        };
+            copy_before: None,
+            copy: None,
+        })
+    }
+
+    fn of(state: State) -> Self {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -116,14 +124,23 @@ impl SimulatedDisk {
 
     /// A disk that has what is on this one now.
     pub(super) fn copy(&self, seed: u64) -> Self {
-        let copy = Self::new(seed);
-        let state = self.state();
-        let mut copied = copy.state();
-        copied.contents = state.contents.clone();
-        copied.names = state.names.clone();
-        copied.names_on_disk = state.names_on_disk.clone();
-        drop(copied);
-        copy
+        Self::of(State { random: fastrand::Rng::with_seed(seed), ..self.state().copy() })
+    }
+
+    /// Lets the next [`take_copy`](Self::take_copy) be of the disk before an operation, counted from the next one on.
+    pub(super) fn copy_before(&self, operation: u64) {
+        let mut state = self.state();
+        state.copy_before = Some(state.operations + operation);
+    }
+
+    /// A disk that has what was on this one before the operation that was named, or what is there now if it was not
+    /// reached.
+    pub(super) fn take_copy(&self, seed: u64) -> Self {
+        let copy = self.state().copy.take().map(|copy| *copy);
+        copy.map_or_else(
+            || self.copy(seed),
+            |copy| Self::of(State { random: fastrand::Rng::with_seed(seed), ..copy }),
+        )
     }
 
     /// Changes a file behind everybody's back.
@@ -144,6 +161,9 @@ impl SimulatedDisk {
         let mut state = self.state();
         let operation = state.operations;
         state.operations += 1;
+        if state.copy_before == Some(operation) {
+            state.copy = Some(Box::new(state.copy()));
+        }
         let fault = state.faults.iter().find(|fault| fault.operations.contains(&operation));
         match fault.map(|fault| fault.kind) {
             Some(kind) => {
@@ -166,6 +186,22 @@ impl SimulatedDisk {
 }
 
 impl State {
+    /// The same, without what is to fail.
+    fn copy(&self) -> Self {
+        Self {
+            random: self.random.clone(),
+            contents: self.contents.clone(),
+            names: self.names.clone(),
+            names_on_disk: self.names_on_disk.clone(),
+            changes: self.changes.clone(),
+            operations: 0,
+            faults: Vec::new(),
+            capacity: u64::MAX,
+            copy_before: None,
+            copy: None,
+        }
+    }
+
     fn find(&self, name: &str) -> io::Result<usize> {
         self.names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
