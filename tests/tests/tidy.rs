@@ -27,7 +27,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsqd_broker", &["nsq::wire"]),
     ("nsqd::store", &["nsqd_broker::storage", "nsq::wire::name"]),
     // A test: the broker and the store together.
-    ("nsqd::store::worker::simulation", &["nsqd::store", "nsqd_broker", "nsq::wire::name", "nsq::wire::message"]),
+    (
+        "nsqd::store::worker::simulation",
+        &["nsqd::store", "nsqd_broker", "nsq::wire::name", "nsq::wire::message"],
+    ),
     (
         "nsqd::import",
         &[

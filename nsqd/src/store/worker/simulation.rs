@@ -31,7 +31,7 @@ use crate::store::journal::JournalSettings;
 use crate::store::simulated_disk::SimulatedDisk;
 
 /// How many seeds are run unless the environment says otherwise.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 400;
 
 const MS: u64 = 1_000_000;
 
