@@ -109,7 +109,10 @@ impl Simulation {
             prepared_bytes: 1000,
             reserve_bytes: 100,
         };
-        let options = StoreOptions { pending_bytes_max: 20_000, group_bytes_max: random.usize(1..6_000) };
+        let options = StoreOptions {
+            pending_bytes_max: 20_000,
+            group_bytes_max: [1, 1_000, 6_000][random.usize(0..3)],
+        };
         let disk = SimulatedDisk::new(seed);
         let (host, _) = Host::open(&disk, settings, options);
         Self {
@@ -231,7 +234,7 @@ impl Simulation {
         if !self.host.has_room() {
             return;
         }
-        let delay_ms = if self.random.u8(0..4) == 0 { self.random.u64(1..=2 * self.time_ms_max) } else { 0 };
+        let delay_ms = if self.random.u8(0..3) == 0 { self.random.u64(1..=2 * self.time_ms_max) } else { 0 };
         let bytes_max = [0, 100, 2_000][self.random.usize(0..3)];
         let (now, now_ns, random) = (self.now(), self.now_ns, &mut self.random);
         let life = self.topics.get_mut(&number).unwrap();
@@ -495,6 +498,12 @@ impl Simulation {
     }
 
     fn crash(&mut self, end: End) {
+        if self.random.bool() {
+            // Right after somebody was told.
+            self.publish();
+            self.take_turn();
+            self.tell();
+        }
         if self.random.bool() {
             // In the middle of a group; nobody is told.
             self.disk.copy_before(self.random.u64(0..12));
