@@ -12,6 +12,7 @@
 mod group;
 mod queue;
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,7 @@ use std::time::Instant;
 
 use nsqd_broker::storage::{Event, Position, Request};
 
-use self::group::Outcome;
+use self::group::{Outcome, Step};
 use self::queue::Queue;
 use super::{Damage, Log, LogError, TopicNumber};
 
@@ -175,8 +176,10 @@ struct Worker {
     shared: Arc<Shared>,
     /// What failed and is not answered: states, removals, deletions. Carried out before what comes next.
     unfinished: Vec<(TopicNumber, Request)>,
-    /// Why batches failed that nobody asks for again, as the queue is closed.
-    abandoned: Option<LogError>,
+    /// Batches that were refused and not asked for again yet: at the end nobody does.
+    refused: HashSet<(TopicNumber, Position)>,
+    /// Why the last of them was.
+    refusal: Option<LogError>,
     /// Whether what is wrong with the disk was noted between groups.
     upkeep_failed: bool,
 }
@@ -191,7 +194,15 @@ impl Worker {
             damaged_databases: AtomicU64::new(0),
         });
         shared.note_damage(log.damage());
-        Self { log, deliver, shared, unfinished: Vec::new(), abandoned: None, upkeep_failed: false }
+        Self {
+            log,
+            deliver,
+            shared,
+            unfinished: Vec::new(),
+            refused: HashSet::new(),
+            refusal: None,
+            upkeep_failed: false,
+        }
     }
 
     fn run(&mut self) -> Result<(), LogError> {
@@ -208,7 +219,7 @@ impl Worker {
         if !self.unfinished.is_empty() {
             outcome = self.carry_out(Vec::new());
         }
-        self.abandoned.take().map_or(outcome, Err)
+        self.refusal.take().filter(|_| !self.refused.is_empty()).map_or(outcome, Err)
     }
 
     /// Lets the log do what it does between groups.
@@ -227,6 +238,7 @@ impl Worker {
         requests.extend(new);
         let mut outcome = Outcome::default();
         for (topic, step) in group::plan(requests) {
+            self.note_forgotten(topic, &step);
             if let Some(answer) = outcome.take(&mut *self.log, topic, step) {
                 self.answer(topic, answer);
             }
@@ -242,18 +254,36 @@ impl Worker {
         self.shared.note_damage(self.log.damage());
         // Room is made before the topics are told, so that those who are told find it.
         self.shared.queue.group_done();
-        let is_last_chance = self.shared.queue.is_closed();
         let mut failed = false;
         for (topic, events) in ended.events {
-            failed |= events.iter().any(|event| matches!(event, Event::AppendFailed { .. }));
+            for event in &events {
+                match event {
+                    Event::AppendFailed { first } => {
+                        failed = true;
+                        self.refused.insert((topic, *first));
+                    }
+                    Event::Appended { first } => drop(self.refused.remove(&(topic, *first))),
+                    _ => {}
+                }
+            }
             self.deliver(topic, events);
         }
         match ended.result {
-            Err(error) if failed && is_last_chance => {
-                self.abandoned.get_or_insert(error);
+            // Whether that was the end of it turns out later: a topic asks again, if there is time.
+            Err(error) if failed => {
+                self.refusal = Some(error);
                 Ok(())
             }
             result => result,
+        }
+    }
+
+    /// What nobody needs any more is no loss if it was refused.
+    fn note_forgotten(&mut self, topic: TopicNumber, step: &Step) {
+        match step {
+            Step::Do(Request::Drop { first }) => drop(self.refused.remove(&(topic, *first))),
+            Step::Do(Request::Delete) => self.refused.retain(|(refused, _)| *refused != topic),
+            _ => {}
         }
     }
 

@@ -86,11 +86,6 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Whether nothing more will come: nobody asks again for what fails now.
-    pub(super) fn is_closed(&self) -> bool {
-        self.waiting().closed
-    }
-
     pub(super) fn pending_bytes(&self) -> usize {
         self.pending_bytes.load(Ordering::Acquire)
     }

@@ -180,14 +180,20 @@ fn a_deleted_topic_leaves_nothing() {
     assert_eq!((disk.load().unwrap().len(), disk.batch_count()), (0, 1));
 }
 
+/// As a topic does: batch 1 may have been in the group that failed.
+fn ask_again_if_failed(store: &Store, events: &Receiver<(TopicNumber, Event)>) {
+    if events.recv().unwrap() == (ONE, failed(1)) {
+        store.submit(ONE, append(1));
+    }
+}
+
 #[test]
 fn a_state_that_failed_is_written_with_the_next_group() {
     let mut disk = MemoryLog::default();
     let (store, events) = start(FaultyLog::failing_at(disk.clone(), 0), StoreOptions::default());
     store.submit(ONE, Request::Save(image("a")));
     store.submit(ONE, append(1));
-    // Whatever became of the batch: a stop before its answer would have to tell of it.
-    events.recv().unwrap();
+    ask_again_if_failed(&store, &events);
     store.stop().unwrap();
     assert_eq!(disk.load().unwrap()[0].image, image("a"));
 }
@@ -201,7 +207,7 @@ fn progress_that_failed_is_written_with_the_next_group() {
     store.submit(ONE, Request::Save(image("a")));
     store.submit(ONE, Request::Advance(Progress { end: 7, ..Progress::default() }));
     store.submit(ONE, append(1));
-    events.recv().unwrap();
+    ask_again_if_failed(&store, &events);
     store.stop().unwrap();
     assert_eq!(disk.load().unwrap()[0].image.end, 7);
 }
@@ -360,6 +366,26 @@ fn reads_without_end_do_not_keep_a_batch_from_being_written() {
     store.submit(ONE, append(1));
     events.recv().unwrap();
     store.stop().unwrap();
+}
+
+#[test]
+fn a_stop_tells_of_a_batch_that_was_refused_before_it_and_not_asked_for_again() {
+    for is_needed in [true, false] {
+        let mut appends = 0;
+        let log = FaultyLog::new(MemoryLog::default(), move |_, call| {
+            appends += u32::from(call == Call::Append);
+            call == Call::Append && appends == 1
+        });
+        let (store, events) = start(log, StoreOptions::default());
+        store.submit(ONE, append(1));
+        assert_eq!(events.recv().unwrap(), (ONE, failed(1)));
+        if !is_needed {
+            store.submit(ONE, Request::Drop { first: 1 });
+        }
+        store.submit(TWO, append(2));
+        assert_eq!(events.recv().unwrap(), (TWO, appended(2)));
+        assert_eq!(store.stop().is_err(), is_needed);
+    }
 }
 
 #[test]
