@@ -35,7 +35,7 @@ use crate::store::journal::{Journal, JournalSettings};
 use crate::store::lazy::Lazy;
 use crate::store::places::Places;
 use crate::store::sled::SledLog;
-use crate::store::watermark::{Room, Watermark};
+use crate::store::watermark::{Lift, Room, Watermark};
 use crate::store::worker::StoreOptions;
 use crate::store::{JOURNAL_DIRECTORY, Log, LogError, SPILL_DIRECTORY};
 use crate::tcp::{self, TcpSettings};
@@ -159,7 +159,8 @@ pub async fn serve(
     options.bound(ports.tcp, ports.http);
     let options = Arc::new(options);
 
-    let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir))?;
+    let watermarks = Lift::default();
+    let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir, &watermarks))?;
     let switch = StopSwitch::new();
     let background = [tokio::spawn(node.run_timers()), tokio::spawn(node.run_metadata())];
     // Kept to the end: the lookups follow it, whether there is HTTP to change it or not.
@@ -203,14 +204,21 @@ pub async fn serve(
         let _ = server.await;
     }
     background.iter().for_each(tokio::task::JoinHandle::abort);
+    // What is only in memory may have the room that was kept free.
+    watermarks.lift();
     tokio::task::block_in_place(|| node.stop())?;
     info!("NSQ: bye");
     Ok(())
 }
 
-fn open_node(options: &Options, clock: Clock, data_dir: &Path) -> Result<Arc<Node>, StartError> {
+fn open_node(
+    options: &Options,
+    clock: Clock,
+    data_dir: &Path,
+    watermarks: &Lift,
+) -> Result<Arc<Node>, StartError> {
     let durability = durability(options);
-    let logs = open_logs(options, durability, data_dir)?;
+    let logs = open_logs(options, durability, data_dir, watermarks)?;
     let settings = NodeSettings {
         node_id: options.node_id,
         data_path: data_dir.to_owned(),
@@ -232,6 +240,7 @@ fn open_logs(
     options: &Options,
     durability: Durability,
     data_dir: &Path,
+    watermarks: &Lift,
 ) -> Result<Places<Box<dyn Log>>, StartError> {
     let journal_settings = JournalSettings {
         default_durability: durability,
@@ -243,7 +252,8 @@ fn open_logs(
     let keep_free = u64::try_from(options.min_free_disk).ok();
     let watched = |log: Box<dyn Log>| {
         let data_dir = data_dir.to_owned();
-        Box::new(Watermark::new(log, keep_free, move || Room::on(&data_dir))) as Box<dyn Log>
+        let room = move || Room::on(&data_dir);
+        Box::new(Watermark::new(log, keep_free, room, watermarks.clone())) as Box<dyn Log>
     };
     let spill = open_log(data_dir.join(SPILL_DIRECTORY), |path| Ok(Box::new(SledLog::open(path)?)))?;
     let journal = open_log(data_dir.join(JOURNAL_DIRECTORY), move |path| {

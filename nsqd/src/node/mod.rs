@@ -106,6 +106,9 @@ pub enum StartError {
     /// The store cannot be read.
     #[error("failed to open the store - {0}")]
     Store(#[from] LogError),
+    /// What is to outlive the process could not be written: messages that were only in memory are lost.
+    #[error("failed to keep what was in memory - {0}")]
+    Stop(#[source] LogError),
     /// The queue files of v1.3.0 cannot be imported.
     #[error("failed to import the queue files of v1.3.0 - {0}")]
     Import(#[from] ImportError),
@@ -228,7 +231,7 @@ impl Node {
         }
         // Both are stopped, whatever becomes of the first.
         let [spilled, kept] = self.surroundings.stores.all().map(Store::stop);
-        spilled.and(kept)?;
+        spilled.and(kept).map_err(StartError::Stop)?;
         Ok(metadata_written?)
     }
 

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nsqd_broker::storage::{Position, Progress, StoredBatch, TopicImage};
@@ -41,12 +43,24 @@ impl Room {
     }
 }
 
+/// Lets all watermarks that share it take what comes, however little room there is: at a stop what is not taken is lost.
+#[derive(Debug, Clone, Default)]
+pub struct Lift(Arc<AtomicBool>);
+
+impl Lift {
+    /// From now on nothing is refused.
+    pub fn lift(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// A log that takes no batch while less than some room is left beside it.
 pub struct Watermark<L> {
     inner: L,
     /// How many bytes are to stay free; `None`: as is usual.
     keep_free: Option<u64>,
     look: Box<dyn FnMut() -> io::Result<Room> + Send>,
+    lift: Lift,
     /// When somebody looked last, and whether there was room.
     looked: Option<(Instant, Result<(), String>)>,
 }
@@ -58,11 +72,15 @@ impl<L: Log> Watermark<L> {
         inner: L,
         keep_free: Option<u64>,
         look: impl FnMut() -> io::Result<Room> + Send + 'static,
+        lift: Lift,
     ) -> Self {
-        Self { inner, keep_free, look: Box::new(look), looked: None }
+        Self { inner, keep_free, look: Box::new(look), lift, looked: None }
     }
 
     fn check(&mut self) -> Result<(), LogError> {
+        if self.lift.0.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let now = Instant::now();
         let is_fresh = |(at, _): &&(Instant, _)| now.duration_since(*at) < LOOK_INTERVAL;
         let known = self.looked.as_ref().filter(is_fresh).map(|(_, room)| room.clone());
@@ -142,11 +160,14 @@ mod tests {
 
     log_suite!({
         let disk = MemoryLog::default();
-        move || Box::new(Watermark::new(disk.clone(), None, || Room::on(Path::new("/")))) as Box<dyn Log>
+        move || {
+            Box::new(Watermark::new(disk.clone(), None, || Room::on(Path::new("/")), Lift::default()))
+                as Box<dyn Log>
+        }
     });
 
     fn log(free: u64, total: u64, keep_free: Option<u64>) -> Watermark<MemoryLog> {
-        Watermark::new(MemoryLog::default(), keep_free, move || Ok(Room { free, total }))
+        Watermark::new(MemoryLog::default(), keep_free, move || Ok(Room { free, total }), Lift::default())
     }
 
     #[test]
@@ -178,10 +199,20 @@ mod tests {
         let room = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         let seen = std::sync::Arc::clone(&room);
         let look = move || Ok(Room { free: seen.load(std::sync::atomic::Ordering::Relaxed), total: 1_000 });
-        let mut log = Watermark::new(MemoryLog::default(), Some(10), look);
+        let mut log = Watermark::new(MemoryLog::default(), Some(10), look, Lift::default());
         assert!(log.append(ONE, &batch(0, 1, 100)).is_err());
         room.store(10, std::sync::atomic::Ordering::Relaxed);
         log.looked = None;
+        log.append(ONE, &batch(0, 1, 100)).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_refused_once_it_is_lifted() {
+        let lift = Lift::default();
+        let look = || Ok(Room { free: 0, total: 1_000 });
+        let mut log = Watermark::new(MemoryLog::default(), Some(10), look, lift.clone());
+        assert!(log.append(ONE, &batch(0, 1, 100)).is_err());
+        lift.lift();
         log.append(ONE, &batch(0, 1, 100)).unwrap();
     }
 

@@ -46,6 +46,19 @@ fn a_stop_keeps_every_message_of_many_topics_as_it_was() {
     });
 }
 
+#[test]
+fn a_stop_keeps_what_is_in_memory_though_the_disk_is_nearly_full() {
+    // More than any disk has is to stay free.
+    let daemon = Daemon::with(&["--mem-queue-size=10", "--min-free-disk=1000000000000000000"]);
+    daemon.act("/topic/create?topic=t");
+    daemon.act("/channel/create?topic=t&channel=c");
+    for number in 0..10 {
+        assert_eq!(daemon.post("/pub?topic=t", number.to_string()).status, 200);
+    }
+    let daemon = daemon.stop().start_again();
+    assert_eq!(daemon.channel_stats("t", "c")["depth"], 10);
+}
+
 fn name(topic: usize) -> String {
     format!("topic_{topic}")
 }
