@@ -49,6 +49,9 @@ pub enum InspectError {
     /// It is not there, or a daemon runs.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// No daemon has kept anything there.
+    #[error("no nsqd has kept anything in {0}: is that its --data-path?")]
+    Nothing(PathBuf),
     /// The disk refused.
     #[error("cannot read {0}: {1}")]
     Disk(PathBuf, #[source] io::Error),
@@ -115,6 +118,18 @@ pub struct DataDirectory {
     _lock: DataDirLock,
 }
 
+/// Whether a daemon, ours or v1.3.0's, ever kept anything in the directory.
+fn has_data(path: &Path) -> io::Result<bool> {
+    let known = ["nsqd.dat", JOURNAL_DIRECTORY, SPILL_DIRECTORY];
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if known.contains(&name.as_str()) || name.contains(".diskqueue.") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl DataDirectory {
     /// Locks the directory and reads what is known of its topics. `now_unix_ns` is the time of the start that is supposed.
     /// `tick` is called now and then while files are copied: its error ends it.
@@ -127,6 +142,9 @@ impl DataDirectory {
         tick: &mut dyn FnMut() -> io::Result<()>,
     ) -> Result<Self, InspectError> {
         let lock = DataDirLock::acquire(path)?;
+        if !has_data(path).map_err(|error| InspectError::Disk(path.to_owned(), error))? {
+            return Err(InspectError::Nothing(path.to_owned()));
+        }
         let mut damaged = Vec::new();
         let metadata = match read_metadata(path) {
             Ok(metadata) => metadata,
