@@ -6,8 +6,8 @@
 //! - [`DataDirectory::read`] hands out those of a topic that somebody needs, [`DataDirectory::read_set_aside`] what can be
 //!   read of what was set aside.
 //!
-//! The journal is read where it is (`store::journal::inspection`). sled writes when it is opened, so of the `spill` there is
-//! a copy, for the time of the look (`temporary`). Of the queue files of v1.3.0 it is found out what a start would import
+//! The journal is read where it is (`store::journal::inspection`). sled writes when it is opened, so of the database in
+//! `spill` there is a copy, for the time of the look (`temporary`). Of the queue files of v1.3.0 it is found out what a start would import
 //! (`import::preview`). What remains to be delivered is the broker's decision (`topic`).
 
 mod frames;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use nsq::api::metadata::Metadata;
 use nsq::wire::message::{MessageId, MessageRef};
 use nsq::wire::name::TopicName;
-use nsqd_broker::storage::{Position, StoredBatch};
+use nsqd_broker::storage::{BatchSummary, Position, StoredBatch};
 
 pub use self::set_aside::{SetAside, SetAsideMessage};
 pub use self::topic::{Channel, Recipient, Topic};
@@ -346,9 +346,14 @@ impl DataDirectory {
         let name = self.topics[topic].name();
         let mut damaged = BTreeSet::new();
         for summary in batches.iter().filter(|batch| batch.first < imported_from) {
+            let mut place = None;
             let (directory, outcome) = match &mut self.spill {
                 Some(spill) if !self.journal.has(number, summary.first) => {
-                    (SPILL_DIRECTORY, spill.read(number, summary).map_err(log_error))
+                    let outcome = spill.place(number, summary).and_then(|found| {
+                        place = found;
+                        spill.read(number, summary)
+                    });
+                    (SPILL_DIRECTORY, outcome.map_err(log_error))
                 }
                 _ => (JOURNAL_DIRECTORY, self.journal.read(number, summary)),
             };
@@ -360,9 +365,7 @@ impl DataDirectory {
                     damaged.insert(summary.first);
                     // The journal remembers by itself where bytes are not what was written.
                     if is_read || directory == SPILL_DIRECTORY {
-                        let (count, first) = (summary.count, summary.first);
-                        let what = format!("{count} messages of the topic {name}, from position {first} on");
-                        self.damaged.push(Damaged { file: directory.to_owned(), bytes: None, what });
+                        self.damaged.push(damaged_batch(directory, place, name, summary));
                     }
                 }
             }
@@ -381,6 +384,27 @@ impl DataDirectory {
         }
         self.topics[topic].lose(&damaged);
         Ok(())
+    }
+}
+
+/// What is said of a batch that is not what was written.
+fn damaged_batch(
+    directory: &str,
+    place: Option<(String, Range<u64>)>,
+    topic: TopicName,
+    BatchSummary { count, first, .. }: &BatchSummary,
+) -> Damaged {
+    match place {
+        Some((file, bytes)) => Damaged {
+            file: format!("{directory}/{file}"),
+            bytes: Some(bytes),
+            what: format!("a batch of {count} messages"),
+        },
+        None => Damaged {
+            file: directory.to_owned(),
+            bytes: None,
+            what: format!("{count} messages of the topic {topic}, from position {first} on"),
+        },
     }
 }
 

@@ -85,11 +85,12 @@ impl DataDirectory {
                     }
                 }
                 _ if path.is_dir() => {
-                    let mut database = within(&path, tick, |tick| Spill::open_set_aside(&path, tick))?;
+                    let home = self.path.join(SPILL_DIRECTORY);
+                    let mut database = within(&path, tick, |tick| Spill::open_set_aside(&path, &home, tick))?;
                     let disk = |error| failed(log_error(error));
                     let topics = database.topics().map_err(disk)?;
                     if !database.damage().is_empty() {
-                        say_wreck(&path, &mut say)?;
+                        say_wreck(&path, &home, &mut say)?;
                         continue;
                     }
                     for topic in topics {
@@ -115,7 +116,7 @@ impl DataDirectory {
         }
         for file in self.broken_databases() {
             let mut say = |found: Found| found.say(&file, each).map_err(InspectError::Caller);
-            say_wreck(&self.path.join(&file), &mut say)?;
+            say_wreck(&self.path.join(&file), &self.path.join(SPILL_DIRECTORY), &mut say)?;
         }
         Ok(())
     }
@@ -130,17 +131,24 @@ impl DataDirectory {
 /// Reads a database that sled cannot open.
 fn say_wreck(
     path: &Path,
+    home: &Path,
     say: &mut dyn FnMut(Found) -> Result<(), InspectError>,
 ) -> Result<(), InspectError> {
-    let wreck = match Wreck::open(path) {
+    let disk = |error| InspectError::Disk(path.to_owned(), error);
+    let mut wreck = match Wreck::open(path, home) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        wreck => wreck.map_err(|error| InspectError::Disk(path.to_owned(), error))?,
+        wreck => wreck.map_err(disk)?,
     };
-    for (number, topic, batch) in wreck.batches() {
+    let mut refused = None;
+    let outcome = wreck.read(&mut |number, topic, batch| {
         let records = batch.records;
-        say(Found { topic, topic_number: number.0, is_checked: true, records })?;
-    }
-    Ok(())
+        let said = say(Found { topic, topic_number: number.0, is_checked: true, records });
+        said.map_err(|error| {
+            refused = Some(error);
+            io::ErrorKind::Other.into()
+        })
+    });
+    refused.map_or_else(|| outcome.map_err(disk), Err)
 }
 
 impl Found {

@@ -8,11 +8,11 @@ use std::path::Path;
 use nsqd_broker::storage::{BatchSummary, StoredBatch};
 
 use super::temporary::{TemporaryDirectory, copy};
-use crate::store::sled::SledLog;
 use crate::store::sled::wreck::Wreck;
+use crate::store::sled::{BODIES_DIRECTORY, SledLog};
 use crate::store::{Log, LogError, SavedTopic, TopicNumber};
 
-/// A copy of the spill. Its databases are closed before their directory goes away.
+/// A copy of the spill's databases. They are closed before their directory goes away; the batches are read where they are.
 pub(super) struct Spill {
     log: SledLog,
     /// Damaged batches that were found by reading them.
@@ -34,27 +34,38 @@ impl Spill {
         }
         let directory = TemporaryDirectory::new()?;
         for name in databases {
-            copy(&home.join(&name), &directory.path().join(&name), tick)?;
+            copy_database(&home.join(&name), &directory.path().join(&name), tick)?;
         }
-        let log = SledLog::open(directory.path())?;
+        let log = SledLog::open_copy(directory.path(), home, home)?;
         Ok(Some(Self { log, lost: 0, directory }))
     }
 
     /// Copies a database that was set aside, and opens that.
     pub(super) fn open_set_aside(
         database: &Path,
+        home: &Path,
         tick: &mut dyn FnMut() -> io::Result<()>,
     ) -> Result<Self, LogError> {
         let directory = TemporaryDirectory::new()?;
         let epoch = directory.path().join("epoch-0");
-        copy(database, &epoch, tick)?;
+        copy_database(database, &epoch, tick)?;
         fs::write(epoch.join("complete"), "")?;
-        let log = SledLog::open(directory.path())?;
+        let log = SledLog::open_copy(directory.path(), database, home)?;
         Ok(Self { log, lost: 0, directory })
     }
 
     pub(super) fn topics(&mut self) -> Result<Vec<SavedTopic>, LogError> {
         self.log.load()
+    }
+
+    /// In which file of the spill a batch is, and where in it.
+    pub(super) fn place(
+        &mut self,
+        topic: TopicNumber,
+        summary: &BatchSummary,
+    ) -> Result<Option<(String, Range<u64>)>, LogError> {
+        let place = self.log.place(topic, summary.first)?;
+        Ok(place.map(|(file, bytes)| (format!("{BODIES_DIRECTORY}/{file}"), bytes)))
     }
 
     /// A batch, checked; `None` where it is damaged.
@@ -78,7 +89,9 @@ impl Spill {
         let damage = self.log.damage();
         let mut found = Vec::new();
         for name in names(self.directory.path()).unwrap_or_default() {
-            if let Some((epoch, _)) = name.split_once('.').filter(|_| is_bad(&name)) {
+            if let Some((epoch, _)) =
+                name.split_once('.').filter(|(epoch, _)| epoch.starts_with("epoch-") && is_bad(&name))
+            {
                 found.push((epoch.to_owned(), "the database cannot be read as a whole".to_owned()));
             }
         }
@@ -93,11 +106,16 @@ impl Spill {
     }
 }
 
+/// Copies a database, without the batches that were set aside with it.
+fn copy_database(from: &Path, to: &Path, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+    copy(from, to, &|name| name != BODIES_DIRECTORY, tick)
+}
+
 /// Where in the databases that were not set aside sled sees an end that is none.
 pub(super) fn holes(home: &Path) -> io::Result<Vec<(String, Range<u64>)>> {
     let mut holes = Vec::new();
     for name in names(home)?.into_iter().filter(|name| name.starts_with("epoch-") && !is_bad(name)) {
-        match Wreck::open(&home.join(&name)) {
+        match Wreck::open(&home.join(&name), home) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             wreck => holes.extend(wreck?.holes().into_iter().map(|hole| (format!("{name}/db"), hole))),
         }

@@ -1,5 +1,6 @@
 //! A copy of a directory that goes away with its owner.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -41,14 +42,21 @@ impl Drop for TemporaryDirectory {
     }
 }
 
-/// Copies what is in `from` to `to`, which is made. `tick` is called now and then; its error ends the copying.
-pub(super) fn copy(from: &Path, to: &Path, tick: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
-    copy_within(from, to, tick, DEPTH_MAX)
+/// Copies what is in `from`, if its name `is_wanted`, to `to`, which is made. `tick` is called now and then; its error ends the
+/// copying.
+pub(super) fn copy(
+    from: &Path,
+    to: &Path,
+    is_wanted: &dyn Fn(&OsStr) -> bool,
+    tick: &mut dyn FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    copy_within(from, to, is_wanted, tick, DEPTH_MAX)
 }
 
 fn copy_within(
     from: &Path,
     to: &Path,
+    is_wanted: &dyn Fn(&OsStr) -> bool,
     tick: &mut dyn FnMut() -> io::Result<()>,
     depth: usize,
 ) -> io::Result<()> {
@@ -56,9 +64,12 @@ fn copy_within(
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
+        if !is_wanted(&entry.file_name()) {
+            continue;
+        }
         let (kind, to) = (entry.file_type()?, to.join(entry.file_name()));
         if kind.is_dir() {
-            copy_within(&entry.path(), &to, tick, depth)?;
+            copy_within(&entry.path(), &to, is_wanted, tick, depth)?;
         } else if kind.is_file() {
             copy_file(&entry.path(), &to, tick)?;
         }
@@ -92,7 +103,9 @@ mod tests {
         fs::write(from.path().join("below/file"), vec![7; COPY_BYTES + 1]).unwrap();
         let directory = TemporaryDirectory::new().unwrap();
         let (path, to) = (directory.path().to_owned(), directory.path().join("copy"));
-        copy(from.path(), &to, &mut || Ok(())).unwrap();
+        fs::write(from.path().join("below/other"), "").unwrap();
+        copy(from.path(), &to, &|name| name != "other", &mut || Ok(())).unwrap();
+        assert!(!to.join("below/other").exists());
         assert_eq!(fs::read(to.join("below/file")).unwrap(), vec![7; COPY_BYTES + 1]);
         drop(directory);
         assert!(!path.exists());

@@ -4,10 +4,10 @@
 //! [`Disk`](Durability::Disk) one sync commits all of it, whoever waits. Beneath that level the sync follows after
 //! so many messages or so much time.
 //!
-//! - `record`: the bytes of one record; `draft`: those of the next write.
-//! - `writer`: the end of the log, and what became of the segments before; `segments`: their files.
+//! - `draft`: the records of the next write; what records and segments are is `store::segments`' business.
+//! - `writer`: the end of the log, and what became of the segments before.
 //! - `index`: where everything is that is alive; `checkpoint`: the index as a file.
-//! - `recovery`: from the last checkpoint to where the log ends, by way of `scan`.
+//! - `recovery`: from the last checkpoint to where the log ends.
 //! - `fetch`: reads what the index names; `aside`: copies what turned out damaged.
 //! - `upkeep`: what is done between groups: checkpoints, and giving room back.
 //! - [`inspection`]: a look at what is there that changes nothing.
@@ -20,10 +20,7 @@ mod draft;
 mod fetch;
 mod index;
 pub mod inspection;
-mod record;
 mod recovery;
-mod scan;
-mod segments;
 mod upkeep;
 mod writer;
 
@@ -41,12 +38,12 @@ use self::aside::Aside;
 use self::checkpoint::Checkpoint;
 use self::draft::{Draft, Drafted};
 use self::index::{Index, Place};
-use self::record::Location;
-use self::segments::Segments;
 use self::upkeep::Upkeep;
 use self::writer::Writer;
 use super::files::{Directory, Files};
 use super::reserve::{RESERVE_BYTES, Reserve};
+use super::segments::Segments;
+use super::segments::record::{HEADER_BYTES, Location};
 use super::{Damage, Log, LogError, SavedTopic, TopicNumber, image};
 
 /// How a [`Journal`] is run.
@@ -205,7 +202,7 @@ impl Journal {
 
     fn keep_aside(&mut self, place: Place) {
         let offset = place.location().offset;
-        let range = offset..offset + record::HEADER_BYTES as u64 + u64::from(place.bytes);
+        let range = offset..offset + HEADER_BYTES as u64 + u64::from(place.bytes);
         if let Some(file) = self.aside.keep(&mut self.segments, place.segment, range) {
             tracing::warn!(file, "damaged bytes of the journal were copied");
         }

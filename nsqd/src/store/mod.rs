@@ -17,6 +17,7 @@ pub mod lazy;
 pub mod memory;
 pub mod places;
 mod reserve;
+mod segments;
 #[cfg(test)]
 mod simulated_disk;
 pub mod sled;

@@ -1,11 +1,12 @@
 //! The spill of the memory level, and what a clean stop leaves behind: a log on sled.
 //!
-//! sled is fast when values are some KiB long and small when it is left behind often enough, and it is not
-//! to be relied on: it is guarded on all sides here. What it cannot open is set aside and the daemon starts;
+//! sled holds the states of the topics and where each batch is; the batches are in files beside it. It is small when it is
+//! left behind often enough, and it is not to be relied on: it is guarded on all sides here. What it cannot open is set aside and the daemon starts;
 //! what it cannot write is refused and tried anew on a fresh opening; what it reads is checked.
 //!
 //! - `record`: keys and values; the states are those of `store::image`.
 //! - `database`: one open database; which errors condemn data and which do not.
+//! - `bodies`: the files with the batches.
 //! - `keeper`: opens, opens again, and leaves databases; `carry`: what goes from one to the next.
 //! - `epoch`: the directories that follow one another, because sled's files do not shrink.
 //! - [`wreck`]: what is left in a database that does not open.
@@ -13,6 +14,7 @@
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
 //! disk itself. That is the promise of the memory level; what the others promise is kept by `store::journal`.
 
+mod bodies;
 mod carry;
 mod database;
 mod epoch;
@@ -20,23 +22,48 @@ mod keeper;
 mod record;
 pub mod wreck;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use nsq::wire::name::TopicName;
 use nsqd_broker::storage::{BatchSummary, Position, Progress, StoredBatch, TopicImage};
 
-use self::database::{Database, Found};
+use self::bodies::Bodies;
+pub use self::bodies::DIRECTORY as BODIES_DIRECTORY;
+use self::database::Database;
 use self::keeper::Keeper;
 use self::record::BatchEntry;
+use super::segments;
 use super::{Damage, Log, LogError, SavedTopic, TopicNumber};
+
+/// The most that is moved from files in which little lives, in bytes, before others get their turn.
+const MOVED_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// A log on sled. One process at a time may have it open.
 pub struct SledLog {
     home: PathBuf,
     keeper: Keeper,
+    /// What the records of a topic's batches say beside its number.
+    names: HashMap<TopicNumber, TopicName>,
     /// Whether something was removed since it was asked whether the database is mostly dead.
     shrunk: bool,
+    /// Files of batches in which nothing lives; that this is so is safe from a crash.
+    dead: BTreeSet<u32>,
+    /// Set exactly while room can be given back.
+    due: Option<Instant>,
+}
+
+/// What became of a batch that was looked for.
+enum Found {
+    /// As it was appended.
+    Whole(StoredBatch),
+    /// Not here.
+    Nothing,
+    /// Not as it was appended. What is left of it.
+    Damaged(Vec<u8>),
 }
 
 impl SledLog {
@@ -48,7 +75,43 @@ impl SledLog {
     ///
     /// The disk refused: that never condemns what is on it, and the log is not opened.
     pub fn open(home: &Path) -> Result<Self, LogError> {
-        Ok(Self { home: home.to_owned(), keeper: Keeper::open(home)?, shrunk: false })
+        Self::open_with(home, Bodies::open(&home.join(bodies::DIRECTORY))?)
+    }
+
+    /// Opens the copy in `copy` of the database in `directory`, to be read; its batches are read where they are. `home` is the
+    /// directory of the log.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](SledLog::open).
+    pub fn open_copy(copy: &Path, directory: &Path, home: &Path) -> Result<Self, LogError> {
+        let bodies = Bodies::open_read_only(&bodies::of_database(directory, home))?;
+        Self::open_with(copy, bodies)
+    }
+
+    /// In which file of the directory [`BODIES_DIRECTORY`] a batch is, and where in it; `None` where that is not known.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused.
+    pub fn place(
+        &mut self,
+        topic: TopicNumber,
+        first: Position,
+    ) -> Result<Option<(String, Range<u64>)>, LogError> {
+        let entry = self.keeper.read(|database| database.entry(topic, first))?.flatten();
+        Ok(entry.map(|entry| (segments::name(entry.location.segment), entry.range(self.names.get(&topic)))))
+    }
+
+    fn open_with(home: &Path, bodies: Bodies) -> Result<Self, LogError> {
+        Ok(Self {
+            home: home.to_owned(),
+            keeper: Keeper::open(home, bodies)?,
+            names: HashMap::new(),
+            shrunk: false,
+            dead: BTreeSet::new(),
+            due: None,
+        })
     }
 
     fn try_load(&mut self) -> Result<Vec<SavedTopic>, LogError> {
@@ -57,7 +120,10 @@ impl SledLog {
         for number in self.keeper.read(Database::topics)? {
             let batches = summaries.remove(&number).unwrap_or_default();
             match self.image(number, &batches)? {
-                Some(image) => topics.push(SavedTopic { number, image, batches }),
+                Some(image) => {
+                    self.names.insert(number, image.name);
+                    topics.push(SavedTopic { number, image, batches });
+                }
                 None => self.abandon(number, &batches)?,
             }
         }
@@ -70,17 +136,31 @@ impl SledLog {
     /// The batches of each topic. Those that nothing is known of are set aside.
     fn summaries(&mut self) -> Result<BTreeMap<TopicNumber, Vec<BatchSummary>>, LogError> {
         let mut summaries = BTreeMap::<_, Vec<_>>::new();
-        self.keeper.live_bytes = 0;
-        for (topic, first, entry) in self.keeper.read(|database| database.entries(None))? {
-            match entry {
-                Some(entry) => {
-                    self.keeper.live_bytes += entry.bytes;
-                    summaries.entry(topic).or_default().push(entry.summary(first));
-                }
-                None => self.set_aside(topic, first)?,
+        let entries = self.keeper.read(|database| database.entries(None))?;
+        self.keeper.entries = 0;
+        self.keeper.bodies.release_all();
+        for (topic, first, entry) in entries {
+            let entry = match entry {
+                None => self.find_entry(topic, first)?,
+                whole => whole,
+            };
+            if let Some(entry) = entry {
+                self.keeper.entries += 1;
+                self.keeper.bodies.keep(&entry);
+                summaries.entry(topic).or_default().push(entry.summary(first));
             }
         }
         Ok(summaries)
+    }
+
+    /// Makes a damaged entry anew from what is beside the records of its batch. Without them the batch is given up.
+    fn find_entry(&mut self, topic: TopicNumber, first: Position) -> Result<Option<BatchEntry>, LogError> {
+        let found = self.keeper.bodies.find(topic, first)?;
+        match &found {
+            Some(entry) => drop(self.keeper.write(|database| database.insert(topic, first, entry))?),
+            None => self.set_aside(topic, first)?,
+        }
+        Ok(found)
     }
 
     /// The state of a topic, or as much as is known of it; `None` where not even the name is.
@@ -111,9 +191,20 @@ impl SledLog {
         self.delete(topic)
     }
 
-    /// Moves what is left of a batch out of the database.
+    fn find(&mut self, topic: TopicNumber, first: Position) -> Result<Found, LogError> {
+        Ok(match self.keeper.read(|database| database.entry(topic, first))? {
+            None => Found::Nothing,
+            Some(None) => Found::Damaged(Vec::new()),
+            Some(Some(entry)) => match self.keeper.bodies.read(topic, first, &entry)? {
+                Some(batch) => Found::Whole(batch),
+                None => Found::Damaged(self.keeper.bodies.rest_of(&entry)),
+            },
+        })
+    }
+
+    /// Moves what is left of a batch out of the log.
     fn set_aside(&mut self, topic: TopicNumber, first: Position) -> Result<(), LogError> {
-        let rest = match self.keeper.read(|database| database.read(topic, first))? {
+        let rest = match self.find(topic, first)? {
             Found::Nothing => return Ok(()),
             Found::Damaged(rest) => rest,
             Found::Whole(batch) => batch.records.into(),
@@ -143,14 +234,14 @@ impl Log for SledLog {
 
     fn append(&mut self, topic: TopicNumber, batch: &StoredBatch) -> Result<(), LogError> {
         self.keeper.reserve.hold()?;
-        let replaced = self.keeper.write(|database| database.append(topic, batch))?;
-        self.keeper.live_bytes += batch.records.len() as u64;
-        self.forget_bytes(replaced);
-        Ok(())
+        self.keeper.prepare_to_write()?;
+        let written = self.keeper.bodies.append(topic, self.names.get(&topic), batch);
+        let entry = written.inspect_err(|_| self.keeper.reserve.release())?;
+        self.insert(topic, batch.first, &entry)
     }
 
     fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError> {
-        match self.keeper.read(|database| database.read(topic, first))? {
+        match self.find(topic, first)? {
             Found::Whole(batch) => return Ok(batch),
             Found::Damaged(_) => self.set_aside(topic, first)?,
             Found::Nothing => {}
@@ -160,12 +251,13 @@ impl Log for SledLog {
 
     fn drop_batch(&mut self, topic: TopicNumber, first: Position) -> Result<(), LogError> {
         let removed = self.keeper.write(|database| database.remove(topic, first))?;
-        self.forget_bytes(removed);
+        self.forget(removed);
         self.shrunk = true;
         Ok(())
     }
 
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
+        self.names.insert(topic, image.name);
         self.keeper.write(|database| database.save(topic, image))
     }
 
@@ -185,6 +277,7 @@ impl Log for SledLog {
         for (_, first, _) in self.keeper.read(|database| database.entries(Some(topic)))? {
             self.drop_batch(topic, first)?;
         }
+        self.names.remove(&topic);
         self.keeper.write(|database| database.remove_topic(topic))
     }
 
@@ -192,6 +285,37 @@ impl Log for SledLog {
         self.keeper.sync()?;
         if std::mem::take(&mut self.shrunk) {
             self.keeper.leave_if_dead();
+            self.dead = self.keeper.bodies.dead();
+            let is_something_to_do = !self.dead.is_empty() || self.keeper.bodies.sparse().is_some();
+            self.due = is_something_to_do.then(Instant::now);
+        }
+        Ok(())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Gives room back: deletes files in which nothing lives, and moves what lives where it is little.
+    fn handle_due(&mut self) -> Result<(), LogError> {
+        // What fails is tried again after the next removal.
+        self.due = None;
+        for segment in std::mem::take(&mut self.dead) {
+            self.keeper.bodies.remove(segment)?;
+        }
+        let mut moved_bytes = 0;
+        while moved_bytes < MOVED_BYTES_MAX
+            && self.keeper.reserve.is_held()
+            && let Some(segment) = self.keeper.bodies.sparse()
+        {
+            moved_bytes += self.move_what_lives(segment)?;
+        }
+        if moved_bytes > 0 {
+            // The files are deleted next: with the power lost nothing may refer to them then.
+            self.keeper.bodies.sync()?;
+            self.keeper.read(Database::flush_to_disk)?;
+            self.dead = self.keeper.bodies.dead();
+            self.due = Some(Instant::now());
         }
         Ok(())
     }
@@ -202,9 +326,41 @@ impl Log for SledLog {
 }
 
 impl SledLog {
-    fn forget_bytes(&mut self, entry: Option<BatchEntry>) {
-        let bytes = entry.map_or(0, |entry| entry.bytes);
-        self.keeper.live_bytes = self.keeper.live_bytes.saturating_sub(bytes);
+    fn insert(&mut self, topic: TopicNumber, first: Position, entry: &BatchEntry) -> Result<(), LogError> {
+        // Where this fails the entry may be there or not: its file stays until the next start.
+        self.keeper.bodies.keep(entry);
+        self.keeper.entries += 1;
+        let replaced = self.keeper.write(|database| database.insert(topic, first, entry))?;
+        self.forget(replaced);
+        Ok(())
+    }
+
+    fn forget(&mut self, entry: Option<BatchEntry>) {
+        if let Some(entry) = entry {
+            self.keeper.bodies.release(&entry);
+            self.keeper.entries = self.keeper.entries.saturating_sub(1);
+        }
+    }
+
+    /// Writes what lives in a file to the end, and says how many bytes that were.
+    fn move_what_lives(&mut self, segment: u32) -> Result<u64, LogError> {
+        let mut there = Vec::new();
+        self.keeper.bodies.each_of(segment, &mut |topic, entry, batch| {
+            there.push((topic, batch.first, entry));
+            Ok(())
+        })?;
+        let mut bytes = 0;
+        for (topic, first, entry) in there {
+            if self.keeper.read(|database| database.entry(topic, first))? != Some(Some(entry)) {
+                continue;
+            }
+            if let Some(batch) = self.keeper.bodies.read(topic, first, &entry)? {
+                bytes += entry.bytes;
+                self.append(topic, &batch)?;
+            }
+        }
+        self.keeper.bodies.note_stuck(segment);
+        Ok(bytes.max(1))
     }
 }
 

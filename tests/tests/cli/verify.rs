@@ -203,7 +203,7 @@ fn the_text_says_the_same() {
 
 #[test]
 fn a_damaged_message_is_named_and_not_counted_as_ready() {
-    each(Level::DURABLE, |&level| {
+    each(Level::ALL, |&level| {
         let daemon = Daemon::with(level.flags());
         channels(&daemon, "orders", &["c"]);
         publish(&daemon, "orders", 5_000);
@@ -216,16 +216,28 @@ fn a_damaged_message_is_named_and_not_counted_as_ready() {
         let found = &said["damaged"][0];
         let name = found["file"].as_str().expect("it is a name");
         assert_eq!(home.join(name), *file);
-        assert_eq!(found["what"], "a batch of 100 messages");
+        let lost = 5_000 - said["topics"][0]["messages"].as_u64().expect("it is a number");
+        assert!((1..=500).contains(&lost), "{said}");
+        assert_eq!(found["what"], format!("a batch of {lost} messages"));
         let [from, to] = [0, 1].map(|index| found["bytes"][index].as_u64().expect("it is a place"));
         assert!((from..to).contains(&(*at as u64)), "{at}: {said}");
-        assert_eq!(said["topics"][0]["channels"][0]["ready"], 4_900);
+        assert_eq!(said["topics"][0]["channels"][0]["ready"], 5_000 - lost);
         let text = nsq(&["verify", home.to_str().expect("it is plain")]);
         assert_eq!(text.status.code(), Some(1));
-        let expected = format!("damaged:\n  {name}, bytes {from} to {to}: a batch of 100 messages\n");
+        let expected = format!("damaged:\n  {name}, bytes {from} to {to}: a batch of {lost} messages\n");
         assert!(text.output.contains(&expected), "{}", text.output);
-        assert_delivered(stopped, &said);
+        // A start does not read the spill: there the damage is found when it is the batch's turn.
+        if level != Level::Memory {
+            assert_delivered(stopped, &said);
+        }
     });
+}
+
+/// The file of the spill's database.
+pub(super) fn database(home: &Path) -> PathBuf {
+    let spilled =
+        fs::read_dir(home.join("spill")).expect("it is there").flatten().map(|entry| entry.path().join("db"));
+    spilled.into_iter().find(|path| path.is_file()).expect("there is a database")
 }
 
 #[test]
@@ -235,29 +247,26 @@ fn damage_that_sled_takes_for_its_end_is_named() {
     let stopped = daemon.stop();
     let home = stopped.directory.path();
     assert_eq!(verify(home).0, Some(0));
-    let places = damage(home, "orders-002500.");
+    let path = database(home);
+    let mut bytes = fs::read(&path).expect("it is there");
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&path, &bytes).expect("it is ours");
     let (code, said) = verify(home);
     assert_eq!(code, Some(1), "{said}");
     let [from, to] = [0, 1].map(|index| said["damaged"][0]["bytes"][index].as_u64().expect("it is a place"));
-    assert!((from..to).contains(&(places[0].1 as u64)), "{places:?}: {said}");
+    assert!((from..to).contains(&(at as u64)), "{at}: {said}");
 }
 
 #[test]
 fn a_database_that_does_not_open_is_named() {
     let daemon = Daemon::with(Level::Memory.flags());
-    let mut client = daemon.connect();
-    // More than one of the pieces in which sled writes: it takes damage in the last for a write that was cut short.
-    for first in (0..600).step_by(100) {
-        let bodies: Vec<String> =
-            (first..first + 100).map(|number| format!("orders-{number:06}.{}", "x".repeat(5_000))).collect();
-        client.send(with_body("MPUB orders", batch(&bodies)));
-        client.expect_response("OK");
-    }
+    publish(&daemon, "orders", 600);
     let stopped = daemon.stop();
     let home = stopped.directory.path();
     let (code, said) = verify(home);
     assert_eq!((code, &said["topics"][0]["messages"]), (Some(0), &json!(600)), "{said}");
-    damage(home, "orders-000010.");
+    fs::write(database(home), "nonsense").expect("it is ours");
     let (code, said) = verify(home);
     assert_eq!(code, Some(1), "{said}");
     let file = said["damaged"][0]["file"].as_str().expect("it is a name");

@@ -4,8 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::segments::Segments;
 use crate::store::files::Files;
+use crate::store::segments::Segments;
 
 /// The most that is kept of one place, in bytes.
 const PLACE_BYTES_MAX: u64 = 1024 * 1024;

@@ -10,9 +10,9 @@ use nsq::wire::name::TopicName;
 use nsqd_broker::storage::Position;
 
 use super::index::{Index, Place, Topic};
-use super::record::Location;
 use crate::store::TopicNumber;
 use crate::store::files::{Files, is_missing};
+use crate::store::segments::record::Location;
 
 const NAME: &str = "index";
 const NEW_NAME: &str = "index.tmp";

@@ -9,8 +9,10 @@ use nsq::wire::name::TopicName;
 use nsqd_broker::storage::{Position, StoredBatch};
 
 use super::index::{COUNT_MAX, Change, Index};
-use super::record::{self, BATCH_PREFIX_BYTES_MAX, BatchPayload, HEADER_BYTES, Header, Kind, Location};
 use crate::store::TopicNumber;
+use crate::store::segments::record::{
+    self, BATCH_PREFIX_BYTES_MAX, BatchPayload, HEADER_BYTES, Header, Kind, Location,
+};
 
 /// What of the memory for a draft is kept from one to the next, in bytes.
 const KEPT_BYTES: usize = 8 * 1024 * 1024;

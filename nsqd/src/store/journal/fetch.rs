@@ -8,9 +8,8 @@ use bytes::Bytes;
 use nsqd_broker::storage::{Position, Progress, StoredBatch, TopicImage};
 
 use super::index::{Place, Topic};
-use super::record::{BATCH_PREFIX_BYTES_MAX, BatchPayload, HEADER_BYTES, Header, Kind};
-use super::segments::Segments;
-use crate::store::files::is_missing;
+use crate::store::segments::Segments;
+use crate::store::segments::record::{BATCH_PREFIX_BYTES_MAX, BatchPayload, Header, Kind};
 use crate::store::{TopicNumber, image};
 
 /// The batch at a place.
@@ -68,21 +67,7 @@ fn payload(
     kind: Kind,
     place: Place,
 ) -> io::Result<Option<(Header, Bytes)>> {
-    let location = place.location();
-    let file = match segments.file(location.segment) {
-        // The segment is gone, and with it what was in it.
-        Err(error) if is_missing(&error) => return Ok(None),
-        file => file?,
-    };
     let before = if kind == Kind::Append { BATCH_PREFIX_BYTES_MAX } else { 0 };
-    let mut bytes = vec![0; HEADER_BYTES + before + place.bytes as usize];
-    let read = file.read_at(&mut bytes, location.offset)?;
-    bytes.truncate(read);
-    let header =
-        Header::parse(&bytes, location).filter(|header| (header.kind, header.topic) == (kind, topic));
-    let whole = header.filter(|header| header.payload(&bytes, location).is_some());
-    Ok(whole.map(|header| {
-        let payload = Bytes::from(bytes).slice(HEADER_BYTES..HEADER_BYTES + header.length as usize);
-        (header, payload)
-    }))
+    let read = segments.read(place.location(), before + place.bytes as usize)?;
+    Ok(read.filter(|(header, _)| (header.kind, header.topic) == (kind, topic)))
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 use nsq::wire::name::TopicName;
 use nsqd_broker::storage::{BatchSummary, Position};
 
-use super::record::{HEADER_BYTES, Location, padded};
 use crate::store::TopicNumber;
+use crate::store::segments::record::{HEADER_BYTES, Location, padded};
 
 /// What a record does to the index. The lengths are in bytes, of what the payload keeps for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

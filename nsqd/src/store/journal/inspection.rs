@@ -15,11 +15,11 @@ use nsqd_broker::storage::{BatchSummary, Position, StoredBatch};
 use super::checkpoint::{self, Checkpoint};
 use super::fetch;
 use super::index::{Index, Place};
-use super::record::{BatchPayload, HEADER_BYTES, Header, Kind, Location};
 use super::recovery;
-use super::scan::{Found, Scan};
-use super::segments::{self, Segments};
 use crate::store::files::{Directory, File, Files};
+use crate::store::segments::record::{BatchPayload, HEADER_BYTES, Header, Kind, Location};
+use crate::store::segments::scan::{Found, Scan};
+use crate::store::segments::{self, Segments};
 use crate::store::{SavedTopic, TopicNumber, image};
 
 /// A journal that is only looked at.

@@ -11,10 +11,10 @@ use std::ops::Range;
 use nsq::wire::name::TopicName;
 
 use super::index::{Change, Index};
-use super::record::{BatchPayload, Ended, Header, Kind, Location, parse_begin, parse_drops};
-use super::scan::{Found, Scan};
-use super::segments::Segments;
 use crate::store::image;
+use crate::store::segments::Segments;
+use crate::store::segments::record::{BatchPayload, Ended, Header, Kind, Location, parse_begin, parse_drops};
+use crate::store::segments::scan::{Found, Scan};
 
 /// What was found besides what is in the index.
 #[derive(Debug, Default)]

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::draft::Draft;
 use super::index::Usage;
-use super::record::{BatchPayload, Header, Kind, Location};
-use super::scan::{Found, Scan};
 use super::{Journal, LogError, checkpoint, fetch, image, recovery};
 use crate::store::TopicNumber;
+use crate::store::segments::record::{BatchPayload, Header, Kind, Location};
+use crate::store::segments::scan::{Found, Scan};
 
 /// At least so many bytes are written before the index is, unless segments wait to be removed. A start reads them all.
 const CHECKPOINT_BYTES_MIN: u64 = 256 * 1024 * 1024;

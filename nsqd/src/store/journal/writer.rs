@@ -18,10 +18,10 @@ use std::time::Instant;
 
 use super::JournalSettings;
 use super::draft::Draft;
-use super::record::{Ended, Location, bind, push_begin};
 use super::recovery::Recovered;
-use super::segments::Segments;
 use crate::store::files::File;
+use crate::store::segments::Segments;
+use crate::store::segments::record::{Ended, Location, bind, push_begin};
 
 pub(super) struct Writer {
     segment_bytes: u64,

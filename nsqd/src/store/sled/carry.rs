@@ -1,19 +1,21 @@
 //! What is carried from one database to the next.
 
-use super::database::{Database, Fault, Found};
+use super::bodies::Bodies;
+use super::database::{Database, Fault};
 use crate::store::{Damage, LogError};
 
 /// What was carried over, and what could not be.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
-    /// The bytes of the batches that were.
-    pub(super) bytes: u64,
+    /// How many entries of batches were.
+    pub(super) entries: u64,
     /// What was left behind.
     pub(super) damage: Damage,
 }
 
-/// Copies everything of the topics that have a name, and puts it on the disk. What is damaged stays behind.
-pub(super) fn carry_over(from: &Database, to: &Database) -> Result<Carried, Fault> {
+/// Copies everything of the topics that have a name, and puts it on the disk. What is damaged stays behind, but where the
+/// records of a batch are its entry is made anew.
+pub(super) fn carry_over(from: &Database, to: &Database, bodies: &mut Bodies) -> Result<Carried, Fault> {
     let mut carried = Carried::default();
     for topic in from.topics()? {
         let entries = from.entries(Some(topic))?;
@@ -29,18 +31,18 @@ pub(super) fn carry_over(from: &Database, to: &Database) -> Result<Carried, Faul
             continue;
         };
         to.save(topic, &state)?;
-        for (_, first, _) in entries {
-            match from.read(topic, first)? {
-                Found::Whole(batch) => {
-                    to.append(topic, &batch)?;
-                    carried.bytes += batch.records.len() as u64;
-                }
-                Found::Nothing => {}
-                Found::Damaged(_) => {
-                    carried.damage.batches += 1;
-                    let reason = LogError::Damaged { topic, first };
-                    tracing::warn!(%reason, "a batch of messages is lost");
-                }
+        for (_, first, entry) in entries {
+            let entry = match entry {
+                None => bodies.find(topic, first)?,
+                whole => whole,
+            };
+            if let Some(entry) = entry {
+                to.insert(topic, first, &entry)?;
+                carried.entries += 1;
+            } else {
+                carried.damage.batches += 1;
+                let reason = LogError::Damaged { topic, first };
+                tracing::warn!(%reason, "a batch of messages is lost");
             }
         }
     }

@@ -5,19 +5,17 @@
 //! and what fails is a [`Fault`].
 
 use std::io;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
-use nsqd_broker::storage::{Position, StoredBatch, TopicImage};
+use nsqd_broker::storage::{Position, TopicImage};
 
-use super::record::{self, BatchEntry, PART_BYTES_MAX, TopicEntry};
+use super::record::{self, BatchEntry, TopicEntry};
 use crate::store::{LogError, TopicNumber, image};
 
 /// The size of the pieces in which sled writes. Values above a quarter of it go to files of their own, which
-/// sled never deletes. A leaf of its tree is one such value: up to 16 of our parts, and 3 more while it takes
+/// sled never deletes. A leaf of its tree is one such value: up to 16 parts of a state, and 3 more while it takes
 /// in a neighbour that has become too small (152 KiB).
 pub(super) const SEGMENT_BYTES: usize = 1024 * 1024;
 
@@ -62,21 +60,9 @@ impl From<sled::Error> for Fault {
     }
 }
 
-/// What became of a batch that was looked for.
-#[derive(Debug)]
-pub(super) enum Found {
-    /// As it was appended.
-    Whole(StoredBatch),
-    /// Not here.
-    Nothing,
-    /// Not as it was appended. What is left of it.
-    Damaged(Vec<u8>),
-}
-
 /// The trees of a database; `record` says what is in them.
 pub(super) struct Database {
     db: sled::Db,
-    pub(super) parts: sled::Tree,
     pub(super) batches: sled::Tree,
     pub(super) topics: sled::Tree,
     path: PathBuf,
@@ -112,7 +98,6 @@ impl Database {
         let open = || {
             let db = config.open()?;
             Ok(Self {
-                parts: db.open_tree("parts")?,
                 batches: db.open_tree("batches")?,
                 topics: db.open_tree("topics")?,
                 path: path.to_owned(),
@@ -134,49 +119,34 @@ impl Database {
         guarded(open)
     }
 
-    /// Writes a batch; the entry of the one that was at its place before, if any.
-    pub(super) fn append(
+    /// Says where a batch is; the entry of the one that was at its place before, if any.
+    pub(super) fn insert(
         &self,
         topic: TopicNumber,
-        batch: &StoredBatch,
+        first: Position,
+        entry: &BatchEntry,
     ) -> Result<Option<BatchEntry>, Fault> {
-        let key = record::batch_key(topic, batch.first);
-        let entry = BatchEntry::of(batch);
-        for (number, part) in (0..).zip(record::cut(&batch.records)) {
-            guarded(|| self.parts.insert(record::part_key(key, number), part))?;
-        }
+        let key = record::batch_key(topic, first);
         let replaced = guarded(|| self.batches.insert(key, entry.encode(&key)))?;
-        let replaced = replaced.and_then(|value| BatchEntry::decode(&key, &value));
-        self.remove_parts(key, entry.parts..replaced.map_or(entry.parts, |old| old.parts))?;
-        Ok(replaced)
+        Ok(replaced.and_then(|value| BatchEntry::decode(&key, &value)))
     }
 
-    pub(super) fn read(&self, topic: TopicNumber, first: Position) -> Result<Found, Fault> {
+    /// The entry of a batch; `None` within where it is damaged.
+    pub(super) fn entry(
+        &self,
+        topic: TopicNumber,
+        first: Position,
+    ) -> Result<Option<Option<BatchEntry>>, Fault> {
         let key = record::batch_key(topic, first);
-        let Some(value) = guarded(|| self.batches.get(key))? else {
-            return Ok(Found::Nothing);
-        };
-        let Some(entry) = BatchEntry::decode(&key, &value) else {
-            return Ok(Found::Damaged(self.rest_of(key)));
-        };
-        let Some(records) = self.records(key, &entry)? else {
-            return Ok(Found::Damaged(self.rest_of(key)));
-        };
-        Ok(Found::Whole(StoredBatch { first, count: entry.count, aside: entry.aside, records }))
+        let value = guarded(|| self.batches.get(key))?;
+        Ok(value.map(|value| BatchEntry::decode(&key, &value)))
     }
 
     /// Forgets a batch; its entry, if it was there.
     pub(super) fn remove(&self, topic: TopicNumber, first: Position) -> Result<Option<BatchEntry>, Fault> {
         let key = record::batch_key(topic, first);
-        let Some(value) = guarded(|| self.batches.remove(key))? else {
-            return Ok(None);
-        };
-        let entry = BatchEntry::decode(&key, &value);
-        match entry {
-            Some(entry) => self.remove_parts(key, 0..entry.parts)?,
-            None => self.remove_all(&self.parts, &key)?,
-        }
-        Ok(entry)
+        let removed = guarded(|| self.batches.remove(key))?;
+        Ok(removed.and_then(|value| BatchEntry::decode(&key, &value)))
     }
 
     /// The batches of `topic`, or of all topics, in order. `None` stands for a damaged entry.
@@ -253,7 +223,12 @@ impl Database {
 
     /// Forgets a topic's name and state, not its batches.
     pub(super) fn remove_topic(&self, topic: TopicNumber) -> Result<(), Fault> {
-        self.remove_all(&self.topics, &record::topic_key(topic))
+        guarded(|| {
+            for key in self.topics.scan_prefix(record::topic_key(topic)).keys() {
+                self.topics.remove(key?)?;
+            }
+            Ok(())
+        })
     }
 
     /// Hands everything to the operating system and asks it to begin writing.
@@ -281,57 +256,10 @@ impl Database {
             tracing::warn!("the store did not close in order");
         }
     }
-
-    /// What `entry` stands for; `None` where it is not what was written.
-    fn records(&self, key: [u8; 12], entry: &BatchEntry) -> Result<Option<Bytes>, Fault> {
-        if entry.bytes > u64::from(entry.parts) * PART_BYTES_MAX as u64 {
-            return Ok(None);
-        }
-        let mut records = Vec::with_capacity(entry.bytes as usize);
-        for number in 0..entry.parts {
-            match guarded(|| self.parts.get(record::part_key(key, number))) {
-                Ok(Some(part)) => records.extend_from_slice(&part),
-                Ok(None) | Err(Fault::Corrupt(_)) => return Ok(None),
-                Err(disk) => return Err(disk),
-            }
-        }
-        let whole = records.len() as u64 == entry.bytes && crc32fast::hash(&records) == entry.checksum;
-        Ok(whole.then(|| records.into()))
-    }
-
-    /// The parts of a batch as far as they can be read.
-    fn rest_of(&self, key: [u8; 12]) -> Vec<u8> {
-        guarded(|| {
-            Ok(self
-                .parts
-                .scan_prefix(key)
-                .values()
-                .map_while(Result::ok)
-                .flat_map(|part| part.to_vec())
-                .collect())
-        })
-        .unwrap_or_default()
-    }
-
-    fn remove_parts(&self, key: [u8; 12], parts: Range<u32>) -> Result<(), Fault> {
-        for number in parts {
-            guarded(|| self.parts.remove(record::part_key(key, number)))?;
-        }
-        Ok(())
-    }
-
-    fn remove_all(&self, tree: &sled::Tree, prefix: &[u8]) -> Result<(), Fault> {
-        guarded(|| {
-            for key in tree.scan_prefix(prefix).keys() {
-                tree.remove(key?)?;
-            }
-            Ok(())
-        })
-    }
 }
 
 const FORMAT_KEY: &str = "format";
-const FORMAT: &[u8] = b"1";
+const FORMAT: &[u8] = b"2";
 
 const LOCK_ATTEMPTS_MAX: u32 = 200;
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(10);

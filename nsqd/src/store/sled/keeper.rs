@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bodies::Bodies;
 use super::carry::{Carried, carry_over};
 use super::database::{Database, Fault};
 use super::epoch::Epochs;
@@ -23,13 +24,16 @@ use crate::store::reserve::{RESERVE_BYTES, Reserve};
 use crate::store::{Damage, LogError};
 
 /// A database below this size in bytes is not left, however little of it lives, unless the disk is full.
-const EPOCH_BYTES_MIN: u64 = 64 * 1024 * 1024;
+const EPOCH_BYTES_MIN: u64 = 48 * 1024 * 1024;
+
+/// What the entry of a batch takes in a database, about, in bytes.
+const ENTRY_BYTES: u64 = 128;
 
 /// A database is left when its size is this many times what lives in it.
 const EPOCH_DEAD_FACTOR: u64 = 10;
 
-/// The most that is carried over to a new database, in bytes: everything waits for it.
-const CARRY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The most entries that are carried over to a new database: everything waits for it.
+const CARRY_ENTRIES_MAX: u64 = 100_000;
 
 /// What must be free on the disk before a database that failed is opened again, in bytes: sled writes
 /// when it opens, and would leave us without what can still be read.
@@ -48,15 +52,19 @@ pub(super) struct Keeper {
     unsynced: bool,
     /// Whether something written since the last sync was lost by opening the database again.
     lost: bool,
-    /// The bytes of the batches that are here. Kept by the owner.
-    pub(super) live_bytes: u64,
-    /// The most that is carried over now: less after it failed, so that it is not tried all the time.
-    carry_bytes_max: u64,
+    /// [`EPOCH_BYTES_MIN`], but for tests.
+    pub(super) epoch_bytes_min: u64,
+    pub(super) bodies: Bodies,
+    /// How many entries of batches are here. Kept by the owner.
+    pub(super) entries: u64,
+    /// The most that are carried over now: less after it failed, so that it is not tried all the time.
+    carry_entries_max: u64,
     pub(super) damage: Damage,
 }
 
 impl Keeper {
-    pub(super) fn open(home: &Path) -> Result<Self, LogError> {
+    /// Opens the databases in `home`, whose batches are `bodies`.
+    pub(super) fn open(home: &Path, bodies: Bodies) -> Result<Self, LogError> {
         let epochs = Epochs::open(home)?;
         let epoch = match epochs.current()? {
             Some(epoch) => epoch,
@@ -71,8 +79,10 @@ impl Keeper {
             refuses_writes: false,
             unsynced: false,
             lost: false,
-            live_bytes: 0,
-            carry_bytes_max: CARRY_BYTES_MAX,
+            epoch_bytes_min: EPOCH_BYTES_MIN,
+            bodies,
+            entries: 0,
+            carry_entries_max: CARRY_ENTRIES_MAX,
             damage: Damage::default(),
         };
         keeper.database()?;
@@ -93,17 +103,24 @@ impl Keeper {
         &mut self,
         operation: impl FnOnce(&Database) -> Result<T, Fault>,
     ) -> Result<T, LogError> {
-        if self.refuses_writes {
-            self.reserve.release();
-            self.check_room()?;
-            self.close();
-        }
+        self.prepare_to_write()?;
         self.unsynced = true;
         let outcome = operation(self.database()?);
         outcome.map_err(|fault| {
             self.refuses_writes = true;
             self.after(fault)
         })
+    }
+
+    /// Opens the database again where it refuses writes.
+    pub(super) fn prepare_to_write(&mut self) -> Result<(), LogError> {
+        if self.refuses_writes {
+            self.reserve.release();
+            self.check_room()?;
+            self.close();
+        }
+        self.database()?;
+        Ok(())
     }
 
     /// Makes what was written safe from a crash; an error where any of it may be lost.
@@ -123,22 +140,22 @@ impl Keeper {
 
     /// Begins a new epoch where the one in use is mostly dead. Where that fails the old one stays in use.
     pub(super) fn leave_if_dead(&mut self) {
-        if self.live_bytes > self.carry_bytes_max {
+        if self.entries > self.carry_entries_max {
             return;
         }
         let Ok(size) = self.read(Database::bytes_on_disk) else {
             return;
         };
-        let small = size < EPOCH_BYTES_MIN && self.reserve.is_held();
-        if small || self.live_bytes.saturating_mul(EPOCH_DEAD_FACTOR) > size {
+        let small = size < self.epoch_bytes_min && self.reserve.is_held();
+        if small || self.entries.saturating_mul(ENTRY_BYTES * EPOCH_DEAD_FACTOR) > size {
             return;
         }
         match self.begin_epoch() {
-            Ok(()) => self.carry_bytes_max = CARRY_BYTES_MAX,
+            Ok(()) => self.carry_entries_max = CARRY_ENTRIES_MAX,
             Err(fault) => {
                 let reason = LogError::from(fault);
                 tracing::warn!(%reason, "could not begin a new epoch of the store; the old one stays in use");
-                self.carry_bytes_max = self.live_bytes / 2;
+                self.carry_entries_max = self.entries / 2;
             }
         }
     }
@@ -196,13 +213,15 @@ impl Keeper {
 
     /// Sets the closed database aside and opens an empty one.
     fn begin_anew(&mut self, reason: &str) -> Result<(), Fault> {
+        // In this order, so that a crash in between leaves nothing that a start takes for finished.
+        self.bodies.move_to(&self.epochs.path(self.epoch))?;
         let aside = self.epochs.set_aside(self.epoch)?;
         tracing::error!(
             directory = %aside.display(), reason,
             "the store would not open and was set aside; its messages are not delivered"
         );
         self.damage.databases += 1;
-        self.live_bytes = 0;
+        self.entries = 0;
         self.epoch = self.epochs.next()?;
         self.database = Some(Database::create(&self.epochs.path(self.epoch))?);
         self.refuses_writes = false;
@@ -227,9 +246,10 @@ impl Keeper {
     /// Fills a new database, and makes it the one that a restart finds.
     pub(super) fn prepare(&mut self, next: u64) -> Result<(Database, Carried), Fault> {
         let path = self.epochs.path(next);
-        let old = self.database()?;
+        self.database()?;
+        let old = self.database.as_ref().expect("it was just opened if it was not open");
         let fresh = Database::create(&path)?;
-        match carry_over(old, &fresh) {
+        match carry_over(old, &fresh, &mut self.bodies) {
             Ok(carried) => {
                 self.epochs.complete(next)?;
                 Ok((fresh, carried))
@@ -247,8 +267,8 @@ impl Keeper {
             old.close();
         }
         self.refuses_writes = false;
-        self.live_bytes = carried.bytes;
-        tracing::info!(epoch = next, bytes = carried.bytes, "began a new epoch of the store");
+        self.entries = carried.entries;
+        tracing::info!(epoch = next, batches = carried.entries, "began a new epoch of the store");
         if carried.damage == Damage::default() {
             if let Err(reason) = self.epochs.remove(old_epoch) {
                 tracing::warn!(epoch = old_epoch, %reason, "could not remove an epoch; the next start does");

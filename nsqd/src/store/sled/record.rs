@@ -2,21 +2,23 @@
 //!
 //! | tree | key | value |
 //! | --- | --- | --- |
-//! | `parts` | topic, first position, part number | up to [`PART_BYTES_MAX`] bytes of a batch's records |
 //! | `batches` | topic, first position | [`BatchEntry`] |
 //! | `topics` | topic | [`TopicEntry`] |
 //! | `topics` | topic, chunk number | up to [`PART_BYTES_MAX`] bytes of the topic's state |
 //!
 //! Numbers are big-endian, so that keys sort like what they name. A batch is there exactly when it has an
-//! entry; its parts are written before the entry and removed after it.
+//! entry; its records are written before it (`bodies`).
+
+use std::ops::Range;
 
 use nsq::wire::name::TopicName;
-use nsqd_broker::storage::{BatchSummary, Position, StoredBatch, TopicImage};
+use nsqd_broker::storage::{BatchSummary, Position, TopicImage};
 
+use crate::store::segments::record::{HEADER_BYTES, Location};
 use crate::store::{TopicNumber, image};
 
-/// The longest value in bytes. Larger ones are not faster and cost memory, because sled keeps and writes whole
-/// leaves; see also [`SEGMENT_BYTES`](super::database::SEGMENT_BYTES).
+/// The longest value in bytes: sled keeps and writes whole leaves, of many values; see also
+/// [`SEGMENT_BYTES`](super::database::SEGMENT_BYTES).
 pub(super) const PART_BYTES_MAX: usize = 8 * 1024;
 
 pub(super) fn topic_key(topic: TopicNumber) -> [u8; 4] {
@@ -29,10 +31,6 @@ pub(super) fn chunk_key(topic: TopicNumber, chunk: u32) -> [u8; 8] {
 
 pub(super) fn batch_key(topic: TopicNumber, first: Position) -> [u8; 12] {
     join(topic_key(topic), first.to_be_bytes())
-}
-
-pub(super) fn part_key(batch: [u8; 12], part: u32) -> [u8; 16] {
-    join(batch, part.to_be_bytes())
 }
 
 pub(super) fn parse_topic_key(key: &[u8]) -> Option<TopicNumber> {
@@ -62,32 +60,21 @@ pub(super) fn cut(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BatchEntry {
     pub(super) count: u32,
-    pub(super) parts: u32,
     pub(super) bytes: u64,
     /// Whether the messages are deferred ones.
     pub(super) aside: bool,
-    /// The CRC-32 of the records.
-    pub(super) checksum: u32,
+    /// Where the records are.
+    pub(super) location: Location,
 }
 
 impl BatchEntry {
-    pub(super) fn of(batch: &StoredBatch) -> Self {
-        Self {
-            count: batch.count,
-            parts: cut(&batch.records).count() as u32,
-            bytes: batch.records.len() as u64,
-            aside: batch.aside,
-            checksum: crc32fast::hash(&batch.records),
-        }
-    }
-
     /// The entry as it is stored under `key`; a checksum over both ends it.
     pub(super) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        let mut value = Vec::with_capacity(25);
+        let mut value = Vec::with_capacity(29);
         value.extend_from_slice(&self.count.to_be_bytes());
-        value.extend_from_slice(&self.parts.to_be_bytes());
         value.extend_from_slice(&self.bytes.to_be_bytes());
-        value.extend_from_slice(&self.checksum.to_be_bytes());
+        value.extend_from_slice(&self.location.segment.to_be_bytes());
+        value.extend_from_slice(&self.location.offset.to_be_bytes());
         value.push(u8::from(self.aside));
         seal(key, value)
     }
@@ -96,16 +83,21 @@ impl BatchEntry {
     pub(super) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
         let value = unseal(key, value)?;
         let (count, rest) = value.split_first_chunk()?;
-        let (parts, rest) = rest.split_first_chunk()?;
         let (bytes, rest) = rest.split_first_chunk()?;
-        let (checksum, aside) = rest.split_first_chunk()?;
+        let (segment, rest) = rest.split_first_chunk()?;
+        let (offset, aside) = rest.split_first_chunk()?;
         Some(Self {
             count: u32::from_be_bytes(*count),
-            parts: u32::from_be_bytes(*parts),
             bytes: u64::from_be_bytes(*bytes),
-            checksum: u32::from_be_bytes(*checksum),
             aside: aside == [1],
+            location: Location { segment: u32::from_be_bytes(*segment), offset: u64::from_be_bytes(*offset) },
         })
+    }
+
+    /// Where the record is in its file, if the topic has this name.
+    pub(super) fn range(&self, name: Option<&TopicName>) -> Range<u64> {
+        let before = HEADER_BYTES + size_of::<Position>() + 1 + name.map_or(0, |name| name.as_bytes().len());
+        self.location.offset..self.location.offset + before as u64 + self.bytes
     }
 
     pub(super) fn summary(&self, first: Position) -> BatchSummary {
@@ -174,9 +166,8 @@ mod tests {
 
     #[test]
     fn keys_sort_like_what_they_name() {
-        let key = |topic, first, part| part_key(batch_key(TopicNumber(topic), first), part);
-        let sorted =
-            [key(0, 0, 0), key(0, 0, 256), key(0, 255, 0), key(0, 256, 0), key(1, 0, 0), key(256, 0, 0)];
+        let key = |topic, first| batch_key(TopicNumber(topic), first);
+        let sorted = [key(0, 0), key(0, 255), key(0, 256), key(1, 0), key(256, 0)];
         assert!(sorted.is_sorted());
         assert_eq!(parse_batch_key(&batch_key(TopicNumber(7), 9)), Some((TopicNumber(7), 9)));
         assert_eq!(parse_batch_key(b"short"), None);
@@ -197,7 +188,12 @@ mod tests {
 
     #[test]
     fn an_entry_with_any_other_byte_or_under_another_key_is_damaged() {
-        let batch = BatchEntry { count: 3, parts: 2, bytes: 20_000, aside: true, checksum: 99 };
+        let batch = BatchEntry {
+            count: 3,
+            bytes: 20_000,
+            aside: true,
+            location: Location { segment: 2, offset: 99 },
+        };
         let topic = TopicEntry { name: TopicName::parse("t").unwrap(), end: 5, last_id: 6 };
         assert_eq!(BatchEntry::decode(b"key", &batch.encode(b"key")), Some(batch));
         assert_eq!(TopicEntry::decode(b"key", &topic.encode(b"key")), Some(topic));

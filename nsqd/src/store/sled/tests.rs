@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::database::Fault;
 use super::*;
+use crate::store::segments;
 use crate::store::suite::{ONE, TWO, batch, image, log_suite};
 
 log_suite!({
@@ -65,6 +66,15 @@ fn damage(tree: &sled::Tree, key: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Changes one byte in the middle of a batch's records.
+fn damage_batch(home: &TempDir, log: &mut SledLog, first: Position) {
+    let entry = log.keeper.read(|database| database.entry(ONE, first)).unwrap().unwrap().unwrap();
+    let file = home.path().join("spill/bodies").join(segments::name(entry.location.segment));
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[entry.location.offset as usize + 20_000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+}
+
 fn assert_lost(log: &mut SledLog, first: Position) {
     assert!(matches!(log.read(ONE, first), Err(LogError::Damaged { topic: ONE, first: f }) if f == first));
 }
@@ -79,9 +89,7 @@ fn assert_whole(log: &mut SledLog, firsts: &[Position]) {
 fn a_damaged_batch_is_set_aside_and_the_others_are_delivered() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
-    log.keeper
-        .read(|database| damage(&database.parts, &record::part_key(record::batch_key(ONE, 1), 2)))
-        .unwrap();
+    damage_batch(&home, &mut log, 1);
     drop(log);
     let mut log = open(&home);
     assert_eq!(log.load().unwrap()[0].batches.len(), 4);
@@ -96,20 +104,41 @@ fn a_damaged_batch_is_set_aside_and_the_others_are_delivered() {
 }
 
 #[test]
-fn a_batch_with_a_missing_part_is_set_aside() {
+fn batches_whose_file_is_gone_are_lost_and_the_others_are_delivered() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
-    let part = record::part_key(record::batch_key(ONE, 3), 0);
-    log.keeper.write(|database| Ok(database.parts.remove(part)?)).unwrap();
+    drop(log);
+    log = open(&home);
+    log.load().unwrap();
+    log.append(ONE, &batch(4, 1, 40_000)).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    fs::remove_file(home.path().join("spill/bodies").join(segments::name(0))).unwrap();
+    let mut log = open(&home);
+    assert_eq!(log.load().unwrap()[0].batches.len(), 5);
     assert_lost(&mut log, 3);
-    assert_whole(&mut log, &[0, 1, 2]);
+    assert_whole(&mut log, &[4]);
     assert_eq!(log.damage().batches, 1);
 }
 
 #[test]
-fn a_batch_whose_entry_is_damaged_is_set_aside_when_the_log_is_loaded() {
+fn a_damaged_entry_is_made_anew_from_what_stands_beside_the_records() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
+    log.append(ONE, &batch(0, 1, 40_000)).unwrap();
+    log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, 0))).unwrap();
+    drop(log);
+    let mut log = open(&home);
+    assert_eq!(log.load().unwrap()[0].batches.len(), 4);
+    assert_whole(&mut log, &[0, 1, 2, 3]);
+    assert_eq!((log.damage(), files(&home, is_bad).len()), (Damage::default(), 0));
+}
+
+#[test]
+fn a_batch_whose_entry_and_records_are_damaged_is_set_aside_when_the_log_is_loaded() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    damage_batch(&home, &mut log, 0);
     log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, 0))).unwrap();
     drop(log);
     let mut log = open(&home);
@@ -158,6 +187,8 @@ fn a_database_that_will_not_open_is_set_aside_and_a_new_one_begun() {
         let mut log = open(&home);
         assert_eq!(log.load().unwrap(), [], "{file}");
         assert_eq!((log.damage().databases, files(&home, is_bad).len()), (1, 1), "{file}");
+        let aside = home.path().join("spill").join(&files(&home, is_bad)[0]);
+        assert_eq!(fs::read_dir(aside.join("bodies")).unwrap().count(), 1, "the batches went with it");
         log.save(ONE, &image("t")).unwrap();
         log.append(ONE, &batch(0, 1, 40_000)).unwrap();
         log.sync().unwrap();
@@ -198,17 +229,11 @@ fn after_a_failed_write_the_sync_tells_and_the_next_writes_work() {
     assert_whole(&mut log, &[0, 1, 2, 3, 4, 5]);
 }
 
-/// Writes and drops `bytes` bytes of batches.
-fn churn(log: &mut SledLog, bytes: u64) {
-    let count = bytes / 40_000;
-    for first in 1000..1000 + count {
-        log.append(ONE, &batch(first, 1, 40_000)).unwrap();
+/// Does what is due until nothing is.
+fn give_back(log: &mut SledLog) {
+    while log.due().is_some() {
+        log.handle_due().unwrap();
     }
-    log.sync().unwrap();
-    for first in 1000..1000 + count {
-        log.drop_batch(ONE, first).unwrap();
-    }
-    log.sync().unwrap();
 }
 
 fn bytes_below(path: &Path) -> u64 {
@@ -222,16 +247,85 @@ fn bytes_below(path: &Path) -> u64 {
 fn a_database_that_is_mostly_dead_is_left_and_what_lives_is_carried_over() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
-    churn(&mut log, 200_000_000);
+    log.keeper.epoch_bytes_min = 1 << 20;
+    for first in 1000..10_000 {
+        log.append(ONE, &batch(first, 1, 1)).unwrap();
+    }
+    log.sync().unwrap();
+    for first in 1000..10_000 {
+        log.drop_batch(ONE, first).unwrap();
+    }
+    log.sync().unwrap();
     assert_eq!(files(&home, is_epoch), ["epoch-1"]);
     let bytes = bytes_below(&log.keeper.epochs.path(1));
-    assert!(bytes < 10_000_000, "{bytes} bytes are left");
+    assert!(bytes < 2_000_000, "{bytes} bytes are left");
     assert_whole(&mut log, &[0, 1, 2, 3]);
     drop(log);
     let mut log = open(&home);
     let topics = log.load().unwrap();
-    assert_eq!((topics[0].image.last_id, topics[0].batches.len(), log.keeper.live_bytes), (77, 4, 160_000));
+    assert_eq!((topics[0].image.last_id, topics[0].batches.len(), log.keeper.entries), (77, 4, 4));
     assert_whole(&mut log, &[0, 1, 2, 3]);
+}
+
+#[test]
+fn the_room_of_what_is_finished_is_given_back_and_what_lives_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    let bodies = home.path().join("spill/bodies");
+    for first in 4..5000 {
+        log.append(ONE, &batch(first, 1, 40_000)).unwrap();
+    }
+    log.sync().unwrap();
+    assert!(bytes_below(&bodies) > 200_000_000);
+    let lives = |first: Position| first.is_multiple_of(100);
+    for first in (0..5000).filter(|first| !lives(*first)) {
+        log.drop_batch(ONE, first).unwrap();
+    }
+    log.sync().unwrap();
+    give_back(&mut log);
+    let bytes = bytes_below(&bodies);
+    assert!(bytes < 40_000_000, "{bytes} bytes for 2,000,000 that live");
+    let alive: Vec<_> = (0..5000).filter(|first| lives(*first)).collect();
+    assert_whole(&mut log, &alive);
+    // Nothing was synced since, so this is what a crash would leave.
+    let copy = tempfile::tempdir().unwrap();
+    copy_directory(&home.path().join("spill"), &copy.path().join("spill"));
+    let mut crashed = open(&copy);
+    assert_eq!(crashed.load().unwrap()[0].batches.len(), 50);
+    assert_whole(&mut crashed, &alive);
+    for first in alive {
+        log.drop_batch(ONE, first).unwrap();
+    }
+    log.sync().unwrap();
+    give_back(&mut log);
+    assert_eq!(bytes_below(&bodies), 0);
+    assert_eq!(log.damage(), Damage::default());
+    drop(log);
+    assert_eq!(open(&home).load().unwrap()[0].batches, []);
+}
+
+#[test]
+fn what_a_crash_left_in_the_files_of_batches_is_given_back() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    for first in 4..1000 {
+        log.append(ONE, &batch(first, 1, 40_000)).unwrap();
+    }
+    log.sync().unwrap();
+    for first in 0..900 {
+        log.drop_batch(ONE, first).unwrap();
+    }
+    // The removals are known, and the files were not deleted before the end.
+    log.sync().unwrap();
+    drop(log);
+    let mut log = open(&home);
+    log.load().unwrap();
+    log.drop_batch(ONE, 900).unwrap();
+    log.sync().unwrap();
+    give_back(&mut log);
+    let bytes = bytes_below(&home.path().join("spill/bodies"));
+    assert!(bytes < 10_000_000, "{bytes} bytes");
+    assert_whole(&mut log, &(901..1000).collect::<Vec<_>>());
 }
 
 #[test]
@@ -268,8 +362,9 @@ fn a_crash_before_the_old_epoch_is_removed_leaves_the_new_one_in_use() {
 fn a_database_that_cannot_be_read_is_left_with_what_can() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
-    let part = record::part_key(record::batch_key(ONE, 2), 1);
-    log.keeper.read(|database| damage(&database.parts, &part)).unwrap();
+    damage_batch(&home, &mut log, 2);
+    log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, 2))).unwrap();
+    log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, 3))).unwrap();
     log.keeper.write::<()>(|_| Err(Fault::Corrupt("rotten".to_owned()))).unwrap_err();
     assert_eq!(log.damage(), Damage { batches: 1, ..Damage::default() });
     assert_lost(&mut log, 2);
@@ -279,7 +374,7 @@ fn a_database_that_cannot_be_read_is_left_with_what_can() {
     drop(log);
     let mut log = open(&home);
     assert_eq!((log.load().unwrap()[0].batches.len(), log.damage()), (4, Damage::default()));
-    assert_eq!((files(&home, is_bad).len(), log.keeper.live_bytes), (1, 160_000));
+    assert_eq!((files(&home, is_bad).len(), log.keeper.entries), (1, 4));
     assert_whole(&mut log, &[0, 1, 3, 4]);
 }
 
@@ -287,40 +382,45 @@ fn a_database_that_cannot_be_read_is_left_with_what_can() {
 fn a_changed_byte_never_brings_a_wrong_message_nor_stops_the_store() {
     let home = tempfile::tempdir().unwrap();
     let mut log = log_with_batches(&home);
-    for first in 4..40 {
-        log.append(ONE, &batch(first, 1, 40_000)).unwrap();
+    for first in 4..1000 {
+        log.append(ONE, &batch(first, 1, 1000)).unwrap();
     }
     drop(log);
     // Opening once more writes sled's snapshot, which a change can then differ from.
     drop(open(&home));
-    let db = home.path().join("spill/epoch-0/db");
-    let good = fs::read(&db).unwrap();
-    for place in 0..20 {
-        let mut bytes = good.clone();
-        bytes[good.len() * place / 20 + 1000] ^= 4;
-        fs::write(&db, &bytes).unwrap();
-        let copy = tempfile::tempdir().unwrap();
-        copy_directory(&home.path().join("spill"), &copy.path().join("spill"));
-        let mut log = open(&copy);
-        log.load().unwrap();
-        for first in 0..40 {
-            // A read that failed may be asked for again; then the batch is there or it is known to be lost.
-            let read = match log.read(ONE, first) {
-                Err(LogError::Io(_)) => log.read(ONE, first),
-                outcome => outcome,
-            };
-            match read {
-                Ok(found) => assert_eq!(found, batch(first, 1, 40_000)),
-                Err(LogError::Damaged { .. }) => assert_ne!(log.damage(), Damage::default()),
-                Err(error) => panic!("byte {place}: {error}"),
+    for file in ["epoch-0/db".to_owned(), format!("bodies/{}", segments::name(0))] {
+        let path = home.path().join("spill").join(&file);
+        let good = fs::read(&path).unwrap();
+        for place in 0..20 {
+            let mut bytes = good.clone();
+            bytes[(good.len() * place / 20 + 1000).min(good.len() - 1)] ^= 4;
+            fs::write(&path, &bytes).unwrap();
+            let copy = tempfile::tempdir().unwrap();
+            copy_directory(&home.path().join("spill"), &copy.path().join("spill"));
+            let mut log = open(&copy);
+            log.load().unwrap();
+            for first in 0..1000 {
+                // A read that failed may be asked for again; then the batch is there or it is known to be lost.
+                let read = match log.read(ONE, first) {
+                    Err(LogError::Io(_)) => log.read(ONE, first),
+                    outcome => outcome,
+                };
+                match read {
+                    Ok(found) => {
+                        assert_eq!(found, batch(first, 1, if first < 4 { 40_000 } else { 1000 }))
+                    }
+                    Err(LogError::Damaged { .. }) => {}
+                    Err(error) => panic!("{file}, place {place}: {error}"),
+                }
             }
+            let work = |log: &mut SledLog| {
+                log.append(ONE, &batch(1000, 1, 40_000))?;
+                (0..1000).try_for_each(|first| log.drop_batch(ONE, first))?;
+                log.sync()
+            };
+            work(&mut log).or_else(|_| work(&mut log)).unwrap();
         }
-        let work = |log: &mut SledLog| {
-            log.append(ONE, &batch(40, 1, 40_000))?;
-            (0..40).try_for_each(|first| log.drop_batch(ONE, first))?;
-            log.sync()
-        };
-        work(&mut log).or_else(|_| work(&mut log)).unwrap();
+        fs::write(&path, &good).unwrap();
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is left in the file of a database that does not open: batches whose checksums, sled's and ours, are right.
+//! What is left where a database does not open: batches whose checksums are right, and what can be read in the database's
+//! file about which of them were finished.
 //!
 //! ```text
 //!  message    CRC-32 │ kind │ length │ segment │ page │ payload of that length
@@ -9,20 +10,22 @@
 //!
 //! That is the form of sled 0.34: a file of segments that hold messages one behind
 //! the other. The number of the segment says which of two messages is the later. Numbers are of variable length. What is
-//! no message is passed over byte by byte; no tree is followed, so that no damage can hide what is whole elsewhere.
+//! no message is passed over byte by byte; no tree is followed, so that no damage can hide what is whole elsewhere. A batch of
+//! which nothing is said there is given out: it may have been finished.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use bytes::Bytes;
 use nsq::wire::name::TopicName;
 use nsqd_broker::storage::StoredBatch;
 
+use super::bodies::{self, Bodies};
 use super::database::SEGMENT_BYTES;
-use super::record::{self, BatchEntry, PART_BYTES_MAX, TopicEntry};
+use super::record::{self, BatchEntry, TopicEntry};
 use crate::store::TopicNumber;
 
 /// Where the first message of a segment begins.
@@ -41,11 +44,10 @@ type Order = (u64, usize);
 /// A database that is only read, and not by sled.
 pub struct Wreck {
     file: File,
+    bodies: Bodies,
     /// `None` where the batch was taken out last.
     entries: HashMap<[u8; 12], (Order, Option<BatchEntry>)>,
     names: HashMap<TopicNumber, TopicName>,
-    /// Where in the file the newest bytes of a part are.
-    parts: HashMap<[u8; 16], (Order, Range<u64>)>,
     /// How the keys begin that links of a page leave out, since when.
     prefixes: HashMap<u64, Vec<(Order, Vec<u8>)>>,
     /// Where there is no message, and behind it are messages of the same segment, with its number.
@@ -55,18 +57,20 @@ pub struct Wreck {
 }
 
 impl Wreck {
-    /// Reads the file of the database in `directory` from one end to the other.
+    /// Reads the file of the database in `directory` from one end to the other. Its batches are there too if it was set aside
+    /// with them, or else in `home`, the directory of the log.
     ///
     /// # Errors
     ///
     /// The disk refused.
-    pub fn open(directory: &Path) -> io::Result<Self> {
+    pub fn open(directory: &Path, home: &Path) -> io::Result<Self> {
         let file = File::open(directory.join("db"))?;
+        let bodies = Bodies::open_read_only(&bodies::of_database(directory, home))?;
         let mut wreck = Self {
             file,
+            bodies,
             entries: HashMap::new(),
             names: HashMap::new(),
-            parts: HashMap::new(),
             prefixes: HashMap::new(),
             holes: Vec::new(),
             newest: 0,
@@ -89,33 +93,33 @@ impl Wreck {
         holes.map(|(_, hole)| hole.clone()).collect()
     }
 
-    /// The batches that are whole, with the names of their topics where they are known, in the order of their positions.
-    pub fn batches(&self) -> impl Iterator<Item = (TopicNumber, Option<TopicName>, StoredBatch)> + '_ {
-        let entries = self.entries.iter().filter_map(|(key, (_, entry))| Some((key, entry.as_ref()?)));
-        let mut entries: Vec<_> = entries.collect();
-        entries.sort_by_key(|(key, _)| **key);
-        entries.into_iter().filter_map(|(key, entry)| {
-            let (topic, first) = record::parse_batch_key(key)?;
-            let records = self.records(*key, entry)?.into();
-            let batch = StoredBatch { first, count: entry.count, aside: entry.aside, records };
-            Some((topic, self.names.get(&topic).copied(), batch))
-        })
-    }
-
-    /// The records of a batch; `None` where they are not what was written, or cannot be read.
-    fn records(&self, key: [u8; 12], entry: &BatchEntry) -> Option<Vec<u8>> {
-        if entry.bytes > u64::from(entry.parts) * PART_BYTES_MAX as u64 {
-            return None;
+    /// Calls `each` with the batches that are whole, with the names of their topics where they are known, in the order in which
+    /// they were written. Its error ends the reading.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused, or `each` did.
+    pub fn read(
+        &mut self,
+        each: &mut dyn FnMut(TopicNumber, Option<TopicName>, StoredBatch) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Self { bodies, entries, names, .. } = self;
+        for segment in bodies.list()? {
+            bodies.each_of(segment, &mut |topic, entry, batch| {
+                let is_finished = match entries.get(&record::batch_key(topic, batch.first)) {
+                    Some((_, known)) => known.is_none_or(|known| known.location != entry.location),
+                    None => false,
+                };
+                if is_finished {
+                    return Ok(());
+                }
+                let name = TopicName::parse(batch.name).or_else(|| names.get(&topic).copied());
+                let records = Bytes::copy_from_slice(batch.records);
+                let (first, count, aside) = (batch.first, entry.count, entry.aside);
+                each(topic, name, StoredBatch { first, count, aside, records })
+            })?;
         }
-        let mut records = Vec::new();
-        for number in 0..entry.parts {
-            let (_, part) = self.parts.get(&record::part_key(key, number))?;
-            let start = records.len();
-            records.resize(start + (part.end - part.start) as usize, 0);
-            self.file.read_exact_at(&mut records[start..], part.start).ok()?;
-        }
-        let whole = records.len() as u64 == entry.bytes && crc32fast::hash(&records) == entry.checksum;
-        whole.then_some(records)
+        Ok(())
     }
 
     fn read_segment(&mut self, segment: &[u8], base: u64, wanted: u8) {
@@ -134,41 +138,37 @@ impl Wreck {
             self.newest = self.newest.max(message.segment);
             last = Some(message.segment);
             let order = (message.segment, at);
-            let payload_at = base + (at + message.header_bytes) as u64;
             // What is no link or leaf of ours has nothing for us.
             let _ = match message.kind {
                 kind if kind != wanted => None,
-                LINK => self.read_link(&message, payload_at, order),
-                NODE => self.read_leaf(&message, payload_at, order),
+                LINK => self.read_link(&message, order),
+                NODE => self.read_leaf(&message, order),
                 _ => None,
             };
             at += message.header_bytes + message.payload.len();
         }
     }
 
-    fn read_link(&mut self, message: &Message<'_>, at: u64, order: Order) -> Option<()> {
-        let mut rest = Reader { bytes: message.payload, at };
+    fn read_link(&mut self, message: &Message<'_>, order: Order) -> Option<()> {
+        let mut rest = Reader { bytes: message.payload, at: 0 };
         let kind = rest.byte()?;
-        let key = rest.value()?.0;
+        let key = rest.value()?;
         let before = self.prefixes.get(&message.page).into_iter().flatten();
         let newest = before.filter(|(leaf, _)| *leaf < order).max_by_key(|(leaf, _)| *leaf);
         let key = [newest.map_or(&[][..], |(_, prefix)| prefix), key].concat();
         match kind {
-            0 => {
-                let (value, place) = rest.value()?;
-                self.note(&key, value, place, order);
-            }
+            0 => self.note(&key, rest.value()?, order),
             1 => self.note_entry(key.try_into().ok()?, None, order),
             _ => {}
         }
         Some(())
     }
 
-    fn read_leaf(&mut self, message: &Message<'_>, at: u64, order: Order) -> Option<()> {
-        let mut rest = Reader { bytes: message.payload, at };
+    fn read_leaf(&mut self, message: &Message<'_>, order: Order) -> Option<()> {
+        let mut rest = Reader { bytes: message.payload, at: 0 };
         let (_next, _child, _merging) = (rest.number()?, rest.number()?, rest.byte()?);
         let prefix_bytes = usize::from(rest.byte()?);
-        let prefix = rest.value()?.0.get(..prefix_bytes)?;
+        let prefix = rest.value()?.get(..prefix_bytes)?;
         let _high = rest.value()?;
         if rest.byte()? != 0 {
             return None;
@@ -177,22 +177,17 @@ impl Wreck {
         let count = rest.number()?;
         let mut keys = Vec::new();
         for _ in 0..count {
-            keys.push([prefix, rest.value()?.0].concat());
+            keys.push([prefix, rest.value()?].concat());
         }
         for key in keys {
-            let (value, place) = rest.value()?;
-            self.note(&key, value, place, order);
+            self.note(&key, rest.value()?, order);
         }
         Some(())
     }
 
     /// Takes what was put in. The trees are told from one another by the lengths of their keys.
-    fn note(&mut self, key: &[u8], value: &[u8], place: Range<u64>, order: Order) {
-        if let Ok(key) = <[u8; 16]>::try_from(key) {
-            if self.parts.get(&key).is_none_or(|(before, _)| *before < order) {
-                self.parts.insert(key, (order, place));
-            }
-        } else if let Ok(key) = <[u8; 12]>::try_from(key) {
+    fn note(&mut self, key: &[u8], value: &[u8], order: Order) {
+        if let Ok(key) = <[u8; 12]>::try_from(key) {
             if let Some(entry) = BatchEntry::decode(&key, value) {
                 self.note_entry(key, Some(entry), order);
             }
@@ -270,11 +265,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Bytes behind their length, and where they are.
-    fn value(&mut self) -> Option<(&'a [u8], Range<u64>)> {
+    /// Bytes behind their length.
+    fn value(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
-        let start = self.at;
-        Some((self.take(length)?, start..self.at))
+        self.take(length)
     }
 }
 
@@ -307,41 +301,56 @@ mod tests {
         home.join("epoch-0")
     }
 
-    fn firsts(wreck: &Wreck, topic: TopicNumber) -> Vec<u64> {
-        let batches = wreck.batches().filter(|(number, ..)| *number == topic);
-        batches.map(|(_, _, batch)| batch.first).collect()
-    }
-
-    #[test]
-    fn everything_is_found_without_sled() {
-        let home = tempfile::tempdir().unwrap();
-        let wreck = Wreck::open(&filled(home.path())).unwrap();
-        assert_eq!(firsts(&wreck, ONE), (5..100).map(|first| first * 10).collect::<Vec<_>>());
-        assert_eq!(firsts(&wreck, TWO).len(), 100);
-        assert_eq!(wreck.holes(), []);
-        for (number, name, found) in wreck.batches() {
-            let (expected, bytes) = if number == ONE { ("one", 15_000) } else { ("two", 200) };
+    /// The batches that are found, each as it was appended, sorted by topic.
+    fn firsts(directory: &Path, home: &Path) -> [Vec<u64>; 2] {
+        let mut found = [Vec::new(), Vec::new()];
+        let mut wreck = Wreck::open(directory, home).unwrap();
+        let mut note = |number, name, stored: StoredBatch| {
+            let (index, expected, bytes) = if number == ONE { (0, "one", 15_000) } else { (1, "two", 200) };
             assert_eq!(name, TopicName::parse(expected));
-            assert_eq!(found, batch(found.first, 10, bytes));
-        }
+            assert_eq!(stored, batch(stored.first, 10, bytes));
+            found[index].push(stored.first);
+            Ok(())
+        };
+        wreck.read(&mut note).unwrap();
+        assert_eq!(wreck.holes(), []);
+        found
     }
 
     #[test]
-    fn damage_costs_what_it_hits_and_is_found_where_sled_sees_an_end() {
+    fn everything_is_found_without_sled_but_what_was_finished() {
         let home = tempfile::tempdir().unwrap();
-        let path = filled(home.path()).join("db");
+        let directory = filled(home.path());
+        let expected: [Vec<u64>; 2] =
+            [(5..100).map(|first| first * 10).collect(), (0..100).map(|first| first * 10).collect()];
+        assert_eq!(firsts(&directory, home.path()), expected);
+        // So it is where the database was set aside with its batches.
+        fs::rename(home.path().join("bodies"), directory.join("bodies")).unwrap();
+        assert_eq!(firsts(&directory, home.path()), expected);
+    }
+
+    #[test]
+    fn batches_are_found_whatever_is_left_of_the_database() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = filled(home.path());
+        let path = directory.join("db");
         let whole = fs::read(&path).unwrap();
         for at in (SEGMENT_HEADER_BYTES..whole.len()).step_by(whole.len() / 23) {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             fs::write(&path, &damaged).unwrap();
-            let wreck = Wreck::open(path.parent().unwrap()).unwrap();
-            let found = firsts(&wreck, ONE).len() + firsts(&wreck, TWO).len();
-            assert!((150..=205).contains(&found), "byte {at}: {found}");
-            assert!(wreck.batches().all(|(number, _, found)| {
-                found == batch(found.first, 10, if number == ONE { 15_000 } else { 200 })
-            }));
+            let mut wreck = Wreck::open(&directory, home.path()).unwrap();
+            let mut found = 0;
+            let mut count = |_, _, _| {
+                found += 1;
+                Ok(())
+            };
+            wreck.read(&mut count).unwrap();
+            assert!((195..=200).contains(&found), "byte {at}: {found}");
         }
+        fs::write(&path, "").unwrap();
+        let [ones, twos] = firsts(&directory, home.path());
+        assert_eq!((ones.len(), twos.len()), (100, 100));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::*;
+use crate::store::segments;
 use crate::store::simulated_disk::SimulatedDisk;
 use crate::store::suite::{ONE, TWO, batch, image};
 
@@ -56,7 +57,7 @@ fn written(with_checkpoint: bool) -> Written {
         for (first, place) in &topic.batches {
             let start = place.location().offset as usize;
             // The record and what it is padded with.
-            let end = start + record::HEADER_BYTES + 8 + 1 + 3 + place.bytes as usize;
+            let end = start + HEADER_BYTES + 8 + 1 + 3 + place.bytes as usize;
             alive.insert((*number, *first), (segments::name(place.segment), start..end));
         }
     }

@@ -17,13 +17,13 @@ use nsqd_broker::storage::{Position, StoredBatch};
 use crate::store::TopicNumber;
 
 /// The length of a header.
-pub(super) const HEADER_BYTES: usize = 32;
+pub(in crate::store) const HEADER_BYTES: usize = 32;
 
 /// Records begin at multiples of this.
-pub(super) const ALIGNMENT: usize = 8;
+pub(in crate::store) const ALIGNMENT: usize = 8;
 
 /// What a batch's record has before the messages, at most: the position, and the topic's name behind its length.
-pub(super) const BATCH_PREFIX_BYTES_MAX: usize = 8 + 1 + u8::MAX as usize;
+pub(in crate::store) const BATCH_PREFIX_BYTES_MAX: usize = 8 + 1 + u8::MAX as usize;
 
 const MAGIC: [u8; 4] = [0xd7, b'N', b'J', 0x01];
 
@@ -32,13 +32,13 @@ const ENDED_BYTES: usize = 20;
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Location {
-    pub(super) segment: u32,
-    pub(super) offset: u64,
+pub(in crate::store) struct Location {
+    pub(in crate::store) segment: u32,
+    pub(in crate::store) offset: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::store) enum Kind {
     /// The first record of a segment: how those before it ended. Also the last one, for the sake of its header.
     Begin = 1,
     /// A batch.
@@ -54,25 +54,25 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) kind: Kind,
-    pub(super) topic: TopicNumber,
-    pub(super) aside: bool,
-    pub(super) count: u32,
+pub(in crate::store) struct Header {
+    pub(in crate::store) kind: Kind,
+    pub(in crate::store) topic: TopicNumber,
+    pub(in crate::store) aside: bool,
+    pub(in crate::store) count: u32,
     /// The length of the payload.
-    pub(super) length: u32,
+    pub(in crate::store) length: u32,
     /// Up to where the segment was on the disk.
-    pub(super) synced: u64,
+    pub(in crate::store) synced: u64,
     payload_checksum: u32,
 }
 
 impl Header {
-    pub(super) fn new(kind: Kind, topic: TopicNumber) -> Self {
+    pub(in crate::store) fn new(kind: Kind, topic: TopicNumber) -> Self {
         Self { kind, topic, aside: false, count: 0, length: 0, synced: 0, payload_checksum: 0 }
     }
 
     /// The header at the beginning of `bytes`; `None` where there is none that was written for this place.
-    pub(super) fn parse(bytes: &[u8], location: Location) -> Option<Self> {
+    pub(in crate::store) fn parse(bytes: &[u8], location: Location) -> Option<Self> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
         if bytes[..4] != MAGIC || number(bytes, 4) != header_checksum(bytes, location) {
             return None;
@@ -97,19 +97,19 @@ impl Header {
     }
 
     /// The length of the whole record.
-    pub(super) fn record_bytes(&self) -> u64 {
+    pub(in crate::store) fn record_bytes(&self) -> u64 {
         padded(HEADER_BYTES as u64 + u64::from(self.length))
     }
 
     /// The payload that follows the header in `record`; `None` where it is another than was written.
-    pub(super) fn payload<'a>(&self, record: &'a [u8], location: Location) -> Option<&'a [u8]> {
+    pub(in crate::store) fn payload<'a>(&self, record: &'a [u8], location: Location) -> Option<&'a [u8]> {
         let payload = record.get(HEADER_BYTES..HEADER_BYTES + self.length as usize)?;
         (payload_checksum(payload, location) == self.payload_checksum).then_some(payload)
     }
 }
 
 /// Puts a record at the end of `out`, not yet bound to a place. The payload is what `payload` appends.
-pub(super) fn push(out: &mut Vec<u8>, header: Header, payload: impl FnOnce(&mut Vec<u8>)) {
+pub(in crate::store) fn push(out: &mut Vec<u8>, header: Header, payload: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 12]);
@@ -124,7 +124,7 @@ pub(super) fn push(out: &mut Vec<u8>, header: Header, payload: impl FnOnce(&mut 
 }
 
 /// Binds the records in `bytes` to where they will stand, one behind the other from `location` on.
-pub(super) fn bind(bytes: &mut [u8], mut location: Location, synced: u64) {
+pub(in crate::store) fn bind(bytes: &mut [u8], mut location: Location, synced: u64) {
     let synced = ((synced / ALIGNMENT as u64) as u32).to_le_bytes();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -142,7 +142,7 @@ pub(super) fn bind(bytes: &mut [u8], mut location: Location, synced: u64) {
 }
 
 /// The length rounded up to the next place where a record can begin.
-pub(super) fn padded(length: u64) -> u64 {
+pub(in crate::store) fn padded(length: u64) -> u64 {
     length.next_multiple_of(ALIGNMENT as u64)
 }
 
@@ -165,22 +165,22 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Whether a record could begin with these bytes.
-pub(super) fn looks_like_record(bytes: &[u8]) -> bool {
+pub(in crate::store) fn looks_like_record(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
 /// A batch as its record holds it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BatchPayload<'a> {
-    pub(super) first: Position,
+pub(in crate::store) struct BatchPayload<'a> {
+    pub(in crate::store) first: Position,
     /// Empty where it was not known.
-    pub(super) name: &'a [u8],
-    pub(super) records: &'a [u8],
+    pub(in crate::store) name: &'a [u8],
+    pub(in crate::store) records: &'a [u8],
 }
 
 impl<'a> BatchPayload<'a> {
     /// `None` where the bytes are no batch.
-    pub(super) fn parse(payload: &'a [u8]) -> Option<Self> {
+    pub(in crate::store) fn parse(payload: &'a [u8]) -> Option<Self> {
         let (first, rest) = payload.split_first_chunk()?;
         let (&length, rest) = rest.split_first()?;
         let (name, records) = rest.split_at_checked(usize::from(length))?;
@@ -188,7 +188,7 @@ impl<'a> BatchPayload<'a> {
     }
 }
 
-pub(super) fn push_batch(
+pub(in crate::store) fn push_batch(
     out: &mut Vec<u8>,
     topic: TopicNumber,
     name: Option<&TopicName>,
@@ -205,7 +205,7 @@ pub(super) fn push_batch(
     });
 }
 
-pub(super) fn push_drops(out: &mut Vec<u8>, drops: &[(TopicNumber, Position)]) {
+pub(in crate::store) fn push_drops(out: &mut Vec<u8>, drops: &[(TopicNumber, Position)]) {
     push(out, Header::new(Kind::Drops, TopicNumber(0)), |out| {
         for (topic, first) in drops {
             out.extend_from_slice(&topic.0.to_le_bytes());
@@ -215,7 +215,7 @@ pub(super) fn push_drops(out: &mut Vec<u8>, drops: &[(TopicNumber, Position)]) {
 }
 
 /// The batches that a record of the kind [`Drops`](Kind::Drops) names.
-pub(super) fn parse_drops(payload: &[u8]) -> impl Iterator<Item = (TopicNumber, Position)> + '_ {
+pub(in crate::store) fn parse_drops(payload: &[u8]) -> impl Iterator<Item = (TopicNumber, Position)> + '_ {
     payload.chunks_exact(DROP_BYTES).filter_map(|bytes| {
         let (topic, first) = bytes.split_first_chunk()?;
         Some((TopicNumber(u32::from_le_bytes(*topic)), Position::from_le_bytes(*first.first_chunk()?)))
@@ -224,15 +224,15 @@ pub(super) fn parse_drops(payload: &[u8]) -> impl Iterator<Item = (TopicNumber, 
 
 /// How a segment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ended {
-    pub(super) segment: u32,
+pub(in crate::store) struct Ended {
+    pub(in crate::store) segment: u32,
     /// Where it ends: what is behind was never acknowledged.
-    pub(super) end: u64,
+    pub(in crate::store) end: u64,
     /// Up to where it was on the disk.
-    pub(super) synced: u64,
+    pub(in crate::store) synced: u64,
 }
 
-pub(super) fn push_begin(out: &mut Vec<u8>, ended: &[Ended]) {
+pub(in crate::store) fn push_begin(out: &mut Vec<u8>, ended: &[Ended]) {
     push(out, Header::new(Kind::Begin, TopicNumber(0)), |out| {
         for ended in ended {
             out.extend_from_slice(&ended.segment.to_le_bytes());
@@ -243,7 +243,7 @@ pub(super) fn push_begin(out: &mut Vec<u8>, ended: &[Ended]) {
 }
 
 /// What a record of the kind [`Begin`](Kind::Begin) says of the segments before it.
-pub(super) fn parse_begin(payload: &[u8]) -> impl Iterator<Item = Ended> + '_ {
+pub(in crate::store) fn parse_begin(payload: &[u8]) -> impl Iterator<Item = Ended> + '_ {
     payload.chunks_exact(ENDED_BYTES).filter_map(|bytes| {
         let (segment, rest) = bytes.split_first_chunk()?;
         let (end, rest) = rest.split_first_chunk()?;

@@ -10,7 +10,7 @@ use crate::store::files::File;
 /// How much is read at a time, in bytes.
 const READ_BYTES: usize = 1024 * 1024;
 
-pub(super) struct Scan {
+pub(in crate::store) struct Scan {
     file: Arc<dyn File>,
     segment: u32,
     /// Where the scan stands: always where a record can begin.
@@ -23,7 +23,7 @@ pub(super) struct Scan {
 
 /// What is found next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
+pub(in crate::store) enum Found<'a> {
     Record {
         location: Location,
         header: Header,
@@ -35,13 +35,13 @@ pub(super) enum Found<'a> {
 
 impl Scan {
     /// Reads `range` of a segment, as far as the file goes.
-    pub(super) fn new(file: Arc<dyn File>, segment: u32, range: Range<u64>) -> io::Result<Self> {
+    pub(in crate::store) fn new(file: Arc<dyn File>, segment: u32, range: Range<u64>) -> io::Result<Self> {
         let end = file.length()?.min(range.end);
         Ok(Self { file, segment, at: range.start, end, window: Vec::new(), window_at: 0 })
     }
 
     /// `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<Found<'_>>> {
+    pub(in crate::store) fn next(&mut self) -> io::Result<Option<Found<'_>>> {
         let start = self.at;
         while self.at < self.end {
             if let Some(header) = self.record()? {
@@ -60,7 +60,7 @@ impl Scan {
     }
 
     /// The record that begins where the scan does, if one does.
-    pub(super) fn first(&mut self) -> io::Result<Option<(Kind, &[u8])>> {
+    pub(in crate::store) fn first(&mut self) -> io::Result<Option<(Kind, &[u8])>> {
         if self.at >= self.end {
             return Ok(None);
         }
