@@ -218,11 +218,15 @@ impl Connection {
 
     /// Waits for input.
     fn wait(&mut self) -> Result<Received, Failure> {
-        match self.fill() {
-            Ok(0) => Ok(Received::End),
-            Ok(_) => Ok(Received::Frames),
-            Err(error) if is_timeout(&error) => Ok(Received::Silence),
-            Err(error) => Err(failed("read from", &error)),
+        loop {
+            return match self.fill() {
+                Ok(0) => Ok(Received::End),
+                Ok(_) => Ok(Received::Frames),
+                // The system does not begin anew by itself where there is a time limit.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_timeout(&error) => Ok(Received::Silence),
+                Err(error) => Err(failed("read from", &error)),
+            };
         }
     }
 

@@ -1,7 +1,7 @@
 //! A connection for HTTP requests that costs little: it is kept, requests were made before, and of an answer only is looked
 //! at what says how it went and where it ends.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -39,7 +39,11 @@ impl HttpConnection {
         self.socket.write_all(request).map_err(|error| failed(&error))?;
         let mut length = 0;
         loop {
-            let count = self.socket.read(&mut self.answer[length..]).map_err(|error| failed(&error))?;
+            let count = match self.socket.read(&mut self.answer[length..]) {
+                // The system does not begin anew by itself where there is a time limit.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.map_err(|error| failed(&error))?,
+            };
             length += count;
             let so_far = &self.answer[..length];
             match end(so_far) {
