@@ -2,7 +2,7 @@
 //!
 //! A workload is carried out on a daemon that was started for it, first on the one, then on the other, as often as there
 //! are rounds. [`workload`] says what there is to measure, [`mod@run`] does it with publishers and consumers that check what
-//! they move, and [`report`] shows it. The generator shares the machine with the daemon, so that it is made to
+//! they move, and [`report`] and [`plot`] show it. The generator shares the machine with the daemon, so that it is made to
 //! cost little: threads with blocking sockets, and buffers that were made before.
 
 mod arguments;
@@ -22,6 +22,7 @@ mod machine;
 mod moved;
 mod open_files;
 mod pace;
+mod plot;
 mod progress;
 mod publisher;
 mod report;
@@ -33,11 +34,14 @@ mod threads;
 mod usage;
 mod workload;
 
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use nsq::daemon::os_error::os_error_text;
 use tokio::sync::oneshot;
 
 pub(crate) use self::arguments::Arguments;
@@ -81,6 +85,7 @@ fn measure_all(arguments: &Arguments, interrupt: &Arc<Interrupt>) -> Result<(), 
     let common = Common { arguments, interrupt, moved: &moved };
     let sides = side::sides(arguments)?;
     let workloads = chosen(&sides, arguments)?;
+    let plot = arguments.plot.as_deref().map(|path| Ok::<_, Failure>((path, open(path)?))).transpose()?;
     let versions = sides.iter().map(|side| side.version(&common)).collect::<Result<_, _>>()?;
     let about = About {
         date: machine::today(),
@@ -95,6 +100,10 @@ fn measure_all(arguments: &Arguments, interrupt: &Arc<Interrupt>) -> Result<(), 
     if !report.results.is_empty() {
         let text = if arguments.json { format!("{:#}\n", report.json()) } else { report.table() };
         io::stdout().write_all(text.as_bytes())?;
+        if let Some((path, mut file)) = plot {
+            let written = file.set_len(0).and_then(|()| file.write_all(plot::svg(&report).as_bytes()));
+            written.map_err(|error| cannot_write(path, &error))?;
+        }
     }
     outcome
 }
@@ -131,7 +140,8 @@ fn measure_each(
                 rounds.push(figures.map_err(|failure| failure.within(&format!("{name} on {side_name}")))?);
             }
         }
-        report.results.push(Outcome { workload: name, about: workload.about(), rounds });
+        let key_figures = spec.kind.key_figures();
+        report.results.push(Outcome { workload: name, about: workload.about(), key_figures, rounds });
     }
     Ok(())
 }
@@ -144,4 +154,15 @@ fn notes(arguments: &Arguments) -> Vec<String> {
         notes.push("Left out is TLS, which wants a certificate (--tls-cert, --tls-key).".to_owned());
     }
     notes
+}
+
+/// Opened before anything is measured, so that hours do not end in a directory that is not there; what is in it stays
+/// until there is something else to see.
+fn open(path: &Path) -> Result<File, Failure> {
+    let opened = File::options().write(true).create(true).truncate(false).open(path);
+    opened.map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::Failed(format!("cannot write {}: {}", path.display(), os_error_text(error)))
 }

@@ -97,13 +97,17 @@ pub(crate) struct Arguments {
     /// Prints JSON, with the values of each round.
     #[arg(long)]
     pub(super) json: bool,
+    /// Draws a chart of how many times better ours was than the peer. It is SVG, which browsers show; PNG is not made, but
+    /// a browser makes it: chromium --headless --screenshot=chart.png chart.svg
+    #[arg(long, value_name = "FILE.svg", value_parser = svg_file, requires = "peer")]
+    pub(super) plot: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   nsq bench --nsqd target/release/nsqd
   nsq bench mpub drain --nsqd target/release/nsqd --peer /usr/local/bin/nsqd --rounds 5
-  nsq bench --all --peer /usr/local/bin/nsqd
+  nsq bench --all --peer /usr/local/bin/nsqd --plot chart.svg
   nsq bench spill queue0 --nsqd target/release/nsqd --data-dir /var/tmp
   nsq bench mpub mpub-tls --nsqd target/release/nsqd --tls-cert server.pem --tls-key server.key
   nsq bench pubsub --nsqd-tcp-address 127.0.0.1:4150 --nsqd-http-address 127.0.0.1:4151";
@@ -115,6 +119,15 @@ fn size(text: &str) -> Result<usize, String> {
     let size = text.parse().map_err(|_| "not a number".to_owned())?;
     let (least, most) = (SIZES.start(), SIZES.end());
     if SIZES.contains(&size) { Ok(size) } else { Err(format!("must be {least} to {most}")) }
+}
+
+fn svg_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|extension| extension == "svg") {
+        Ok(path)
+    } else {
+        Err("only SVG is drawn: the name must end in .svg".to_owned())
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

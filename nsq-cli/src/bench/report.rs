@@ -33,12 +33,14 @@ pub(super) struct Outcome {
     pub workload: String,
     /// What it is, in a few words.
     pub about: String,
+    /// The names of the figures that it comes to.
+    pub key_figures: &'static [&'static str],
     /// The rounds of each side.
     pub rounds: Vec<Vec<Figures>>,
 }
 
 /// One figure of a workload, over all rounds.
-struct Row {
+pub(super) struct Row {
     pub name: &'static str,
     pub unit: Unit,
     /// By side; `None` where a side has no such figure.
@@ -49,7 +51,7 @@ struct Row {
 
 impl Row {
     /// The first side's median as a multiple of the second's.
-    fn ratio(&self) -> Option<f64> {
+    pub(super) fn ratio(&self) -> Option<f64> {
         match self.medians[..] {
             [Some(ours), Some(peer)] if peer != 0.0 => Some(ours / peer),
             _ => None,
@@ -59,7 +61,7 @@ impl Row {
 
 impl Outcome {
     /// In the order in which the first run gave them; what only later ones gave stands behind.
-    fn rows(&self) -> Vec<Row> {
+    pub(super) fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for (side, rounds) in self.rounds.iter().enumerate() {
             for figure in rounds.iter().flat_map(|figures| &figures.all) {
@@ -145,7 +147,7 @@ impl Report {
 
 impl About {
     /// When, on what and how, on one line.
-    fn circumstances(&self) -> String {
+    pub(super) fn circumstances(&self) -> String {
         let rounds = if self.rounds == 1 {
             "1 round".to_owned()
         } else {
@@ -212,7 +214,7 @@ mod tests {
         };
         Report {
             sides: vec!["nsqd".to_owned(), "peer".to_owned()],
-            results: vec![Outcome { workload, about, rounds }],
+            results: vec![Outcome { workload, about, key_figures: &["published"], rounds }],
             about: about_it,
         }
     }

@@ -155,6 +155,27 @@ pub(super) struct Spec {
     pub queue: Queue,
 }
 
+impl Kind {
+    /// What its figures come to, in two or a few of them: how fast it went, and what that cost.
+    pub(super) fn key_figures(&self) -> &'static [&'static str] {
+        match self {
+            Self::Publish(_) | Self::Http(_) => &["published", "CPU/message"],
+            Self::PublishToChannels => &["published, all channels", "CPU/message, all channels"],
+            Self::Drain => &["delivered", "CPU/message"],
+            Self::Both | Self::Requeue => &["delivered", "CPU/delivery"],
+            Self::InAndOut => &["published", "CPU/message in", "delivered", "CPU/message out"],
+            Self::PacedOks => &["answer p99", "CPU/message"],
+            Self::Latency => &["latency p50", "latency p99", "CPU/message"],
+            Self::Deferred => &["late p99", "CPU/message"],
+            Self::Restart => &["start, to /ping", "stop"],
+            Self::Topics => &["made", "CPU/topic", "memory/topic"],
+            Self::IdleConsumers => &["CPU/second", "memory/consumer"],
+            Self::Churn => &["connected", "CPU/connection"],
+            Self::Limit => &[],
+        }
+    }
+}
+
 impl Workload {
     /// Those that are carried out where none is named: in memory, each in seconds.
     pub(super) const USUAL: [Self; 6] =

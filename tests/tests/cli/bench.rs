@@ -138,6 +138,37 @@ fn a_person_is_told_how_far_it_is() {
 }
 
 #[test]
+fn a_comparison_is_drawn() {
+    let (directory, nsqd) = (new_directory(), program("nsqd"));
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let chart = directory.path().join("chart.svg");
+    let chart_name = chart.to_str().expect("paths here are text");
+    let ended = nsq(&[
+        "bench",
+        "mpub",
+        "drain",
+        "--messages",
+        "1000",
+        "--rounds",
+        "1",
+        "--nsqd",
+        nsqd,
+        "--peer",
+        nsqd,
+        "--plot",
+        chart_name,
+    ]);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
+    let drawn = std::fs::read_to_string(&chart).expect("it was drawn");
+    assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"), "{drawn}");
+    for text in ["mpub", "drain", "published", "delivered", "CPU/message"] {
+        assert!(drawn.contains(&format!(">{text}</text>")), "{text}: {drawn}");
+    }
+    let without_peer = nsq(&["bench", "mpub", "--nsqd", nsqd, "--plot", chart_name]);
+    assert_eq!(without_peer.status.code(), Some(2));
+}
+
+#[test]
 fn what_cannot_be_measured_is_told_before_anything_is() {
     let nsqd = program("nsqd");
     let nsqd = nsqd.to_str().expect("paths here are text");
