@@ -5,8 +5,8 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
 use nsq::daemon::os_error::os_error_text;
@@ -16,8 +16,9 @@ use nsq::wire::name::{ChannelName, TopicName};
 use nsq::wire::{MAGIC_V2, encode};
 use tokio_rustls::rustls::{ClientConnection, Stream};
 
+use super::interrupt::Interrupt;
 use super::layer::{self, Layer};
-use super::target::Place;
+use super::target::{LOOK_INTERVAL, Place};
 use crate::failure::{Failure, printable};
 
 /// How often nsqd asks whether one is still there.
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     socket: TcpStream,
     layer: Layer,
     coding: Coding,
+    patience: Duration,
+    interrupt: Arc<Interrupt>,
     /// How much is read at once, in bytes.
     room: usize,
     input: Vec<u8>,
@@ -76,14 +79,16 @@ impl Connection {
 
     fn with_room(place: &Place, layer: Layer, room: usize) -> Result<Self, Failure> {
         let Place { tcp: address, patience, .. } = *place;
+        let interrupt = Arc::clone(&place.interrupt);
         let socket = TcpStream::connect(address)
             .map_err(|error| format!("cannot connect to {address}: {}", os_error_text(&error)))?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(patience))?;
+        socket.set_read_timeout(Some(patience.min(LOOK_INTERVAL)))?;
         socket.set_write_timeout(Some(patience))?;
         let input = vec![0; room];
+        let (layer_now, coding) = (Layer::Plain, Coding::Plain);
         let mut connection =
-            Self { socket, layer: Layer::Plain, coding: Coding::Plain, room, input, start: 0, end: 0 };
+            Self { socket, layer: layer_now, coding, patience, interrupt, room, input, start: 0, end: 0 };
         connection.identify(layer)?;
         Ok(connection)
     }
@@ -216,17 +221,25 @@ impl Connection {
         }
     }
 
-    /// Waits for input.
+    /// Waits for input, for as long as one is patient.
     fn wait(&mut self) -> Result<Received, Failure> {
+        let mut deadline = None;
         loop {
-            return match self.fill() {
-                Ok(0) => Ok(Received::End),
-                Ok(_) => Ok(Received::Frames),
+            self.interrupt.check()?;
+            match self.fill() {
+                Ok(0) => return Ok(Received::End),
+                Ok(_) => return Ok(Received::Frames),
                 // The system does not begin anew by itself where there is a time limit.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if is_timeout(&error) => Ok(Received::Silence),
-                Err(error) => Err(failed("read from", &error)),
-            };
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    let now = Instant::now();
+                    let waited = self.patience.min(LOOK_INTERVAL);
+                    if now >= *deadline.get_or_insert(now + self.patience - waited) {
+                        return Ok(Received::Silence);
+                    }
+                }
+                Err(error) => return Err(failed("read from", &error)),
+            }
         }
     }
 

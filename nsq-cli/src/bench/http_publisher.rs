@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::histogram::Histogram;
 use super::http_connection::HttpConnection;
-use super::moved::Moved;
+use super::target::Place;
 use super::threads::{self, Joined as _};
 use crate::failure::Failure;
 
@@ -22,13 +22,12 @@ pub(super) struct Plan {
     pub requests: u64,
     /// When to end though there is more.
     pub time_max: Duration,
-    pub patience: Duration,
 }
 
 /// Publishes as fast as it goes. Gives how many messages were confirmed, how long that took and how long each request did.
-pub(super) fn publish(plan: &Plan, moved: &Moved) -> Result<(u64, Duration, Histogram), Failure> {
-    let Plan { address, patience, connections, .. } = *plan;
-    let opened = (0..connections).map(|_| HttpConnection::open(address, patience));
+pub(super) fn publish(plan: &Plan, place: &Place) -> Result<(u64, Duration, Histogram), Failure> {
+    let Plan { address, connections, .. } = *plan;
+    let opened = (0..connections).map(|_| HttpConnection::open(address, place.patience));
     let opened = opened.collect::<Result<Vec<_>, _>>()?;
     let began = Instant::now();
     let deadline = began + plan.time_max;
@@ -42,7 +41,8 @@ pub(super) fn publish(plan: &Plan, moved: &Moved) -> Result<(u64, Duration, Hist
                     let now = Instant::now();
                     latencies.record(now - sent);
                     confirmed += plan.messages;
-                    moved.add(plan.messages);
+                    place.moved.add(plan.messages);
+                    place.interrupt.check()?;
                     if now >= deadline {
                         break;
                     }

@@ -127,7 +127,8 @@ impl Side {
 
 impl Common<'_> {
     fn place(&self, tcp: SocketAddr) -> Place {
-        Place { tcp, patience: self.arguments.patience, moved: Arc::clone(self.moved) }
+        let (moved, interrupt) = (Arc::clone(self.moved), Arc::clone(self.interrupt));
+        Place { tcp, patience: self.arguments.patience, moved, interrupt }
     }
 }
 

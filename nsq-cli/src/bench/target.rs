@@ -10,6 +10,7 @@ use nsq::wire::name::{ChannelName, TopicName};
 use tokio::runtime::Runtime;
 
 use super::idle::Idle;
+use super::interrupt::Interrupt;
 use super::moved::Moved;
 use super::usage::{Memory, ProcessorTime, Usage};
 use crate::failure::{Failure, causes, printable};
@@ -20,6 +21,9 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile, at first and in the end.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(2);
 const SETTLE_INTERVAL_MAX: Duration = Duration::from_millis(50);
+
+/// How long one who waits does not look whether it is to end.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A running nsqd.
 pub(super) struct Target {
@@ -39,6 +43,8 @@ pub(super) struct Place {
     pub patience: Duration,
     /// Where is counted what is moved.
     pub moved: Arc<Moved>,
+    /// Whether to end before it is done.
+    pub interrupt: Arc<Interrupt>,
 }
 
 impl Target {
@@ -146,9 +152,14 @@ impl Target {
         self.runtime.block_on(async { Idle::new(sockets, &self.place.moved) })
     }
 
-    /// Lets time pass for these.
+    /// Lets time pass in which nothing is to happen, but for heartbeats on these.
     pub(super) fn pass(&self, idle: &mut Idle, time: Duration) -> Result<(), Failure> {
-        self.runtime.block_on(idle.pass(time))
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.place.interrupt.check()?;
+            self.runtime.block_on(idle.pass(left.min(LOOK_INTERVAL)))?;
+        }
+        Ok(())
     }
 
     /// Waits until it answers `GET /ping` with a 200.
@@ -188,6 +199,7 @@ impl Target {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         let mut interval = SETTLE_INTERVAL;
         loop {
+            self.place.interrupt.check()?;
             match look()? {
                 Ok(()) => return Ok(()),
                 Err(why) if Instant::now() > deadline => return Err(Failure::Failed(why)),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use nsq_tests::certificates::Authority;
 use nsq_tests::daemon::new_directory;
 use nsq_tests::process::{Signal, program};
+use nsq_tests::stats::eventually;
 use nsq_tests::{Daemon, PATIENCE};
 use serde_json::Value;
 
@@ -291,6 +292,25 @@ fn a_stop_leaves_neither_a_daemon_nor_its_data() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "nsq: stopped\n");
     assert!(!has_data());
+}
+
+#[test]
+fn a_stop_leaves_no_topic_in_a_daemon_that_runs() {
+    let daemon = Daemon::start();
+    let addresses = [daemon.tcp, daemon.http].map(|address| address.to_string());
+    let [tcp, http] = &addresses;
+    let topics = || daemon.get("/stats?format=json").json()["topics"].as_array().map_or(0, Vec::len);
+    // The former ends by itself only after some 10 seconds, the latter when its consumer is told.
+    for workload in ["latency", "idle-consumers"] {
+        let arguments = ["bench", workload, "--consumers", "1", "--nsqd-tcp-address", tcp];
+        let arguments = [&arguments[..], &["--nsqd-http-address", http]].concat();
+        let child = start(&arguments.iter().map(OsStr::new).collect::<Vec<_>>());
+        eventually("a topic", topics, |count| *count == 1);
+        signal(&child, Signal::INT);
+        let output = child.wait_with_output().expect("our own child can be waited for");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "nsq: stopped\n");
+        assert_eq!(topics(), 0, "{workload}");
+    }
 }
 
 #[test]

@@ -52,10 +52,9 @@ impl Run {
             connections: load.connections,
             requests: load.messages.div_ceil(messages * load.connections as u64),
             time_max: self.time_max,
-            patience: target.place.patience,
         };
         let meter = Meter::start(target);
-        let (published, elapsed, latencies) = http_publisher::publish(&plan, &target.place.moved)?;
+        let (published, elapsed, latencies) = http_publisher::publish(&plan, &target.place)?;
         figures.rate("published", published, elapsed);
         figures.quantiles(["answer p50", "answer p99", "answer p99.9", "answer max"], &latencies);
         meter.processor("CPU/message", published, target, &mut figures);
@@ -96,8 +95,9 @@ impl Run {
             figures.bytes("memory/topic", each);
         }
         memory(target, &mut figures);
+        let mut nobody = target.idle(Vec::new())?;
         let meter = Meter::start(target);
-        target.wait(load.idle_time);
+        target.pass(&mut nobody, load.idle_time)?;
         meter.share("idle CPU", load.idle_time, target, &mut figures);
         Ok(figures)
     }
