@@ -79,16 +79,22 @@ impl Connection {
 
     fn with_room(place: &Place, layer: Layer, room: usize) -> Result<Self, Failure> {
         let Place { tcp: address, patience, .. } = *place;
-        let interrupt = Arc::clone(&place.interrupt);
         let socket = TcpStream::connect(address)
             .map_err(|error| format!("cannot connect to {address}: {}", os_error_text(&error)))?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(patience.min(LOOK_INTERVAL)))?;
         socket.set_write_timeout(Some(patience))?;
-        let input = vec![0; room];
-        let (layer_now, coding) = (Layer::Plain, Coding::Plain);
-        let mut connection =
-            Self { socket, layer: layer_now, coding, patience, interrupt, room, input, start: 0, end: 0 };
+        let mut connection = Self {
+            socket,
+            layer: Layer::Plain,
+            coding: Coding::Plain,
+            patience,
+            interrupt: Arc::clone(&place.interrupt),
+            room,
+            input: vec![0; room],
+            start: 0,
+            end: 0,
+        };
         connection.identify(layer)?;
         Ok(connection)
     }

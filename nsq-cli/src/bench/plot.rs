@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::figures::Unit;
-use super::report::{Report, Row};
+use super::report::{Outcome, Report, Row};
 
 /// The columns, in pixels from the left.
 const WIDTH: u32 = 1140;
@@ -106,7 +106,7 @@ pub(super) fn svg(report: &Report) -> String {
 }
 
 /// `None` where there is nothing to compare.
-fn group(outcome: &super::report::Outcome) -> Option<Group<'_>> {
+fn group(outcome: &Outcome) -> Option<Group<'_>> {
     let rows = outcome.rows();
     let key = |name: &&str| rows.iter().find(|row| row.name == *name);
     let bars: Vec<Bar> = outcome.key_figures.iter().filter_map(|name| Some(bar(key(name)?))).collect();
@@ -335,7 +335,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::figures::Figures;
-    use super::super::report::{About, Outcome};
+    use super::super::report::About;
     use super::super::workload::Workload;
     use super::*;
 
