@@ -5,6 +5,8 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
 use nsq::daemon::os_error::os_error_text;
@@ -14,12 +16,19 @@ use nsq::wire::name::{ChannelName, TopicName};
 use nsq::wire::{MAGIC_V2, encode};
 use tokio_rustls::rustls::{ClientConnection, Stream};
 
+use super::interrupt::Interrupt;
 use super::layer::{self, Layer};
-use super::target::Place;
+use super::target::{LOOK_INTERVAL, Place};
 use crate::failure::{Failure, printable};
+
+/// How often nsqd asks whether one is still there.
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How much is read at once, in bytes.
 const READ_BYTES: usize = 256 * 1024;
+
+/// How much is read at once by those who only hear answers, in bytes.
+const READ_BYTES_FEW: usize = 4 * 1024;
 
 /// The largest frame that is taken, in bytes.
 const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -29,6 +38,10 @@ pub(super) struct Connection {
     socket: TcpStream,
     layer: Layer,
     coding: Coding,
+    patience: Duration,
+    interrupt: Arc<Interrupt>,
+    /// How much is read at once, in bytes.
+    room: usize,
     input: Vec<u8>,
     /// Where in `input` what has come and was not looked at begins and ends.
     start: usize,
@@ -55,38 +68,49 @@ enum Coding {
 
 impl Connection {
     /// Connects, says who it is, and puts the layer around the connection.
-    pub(super) fn open(place: Place, layer: Layer) -> Result<Self, Failure> {
-        let Place { tcp: address, patience } = place;
+    pub(super) fn open(place: &Place, layer: Layer) -> Result<Self, Failure> {
+        Self::with_room(place, layer, READ_BYTES)
+    }
+
+    /// The same for those who never hear much, and may be many.
+    pub(super) fn open_small(place: &Place) -> Result<Self, Failure> {
+        Self::with_room(place, Layer::Plain, READ_BYTES_FEW)
+    }
+
+    fn with_room(place: &Place, layer: Layer, room: usize) -> Result<Self, Failure> {
+        let Place { tcp: address, patience, .. } = *place;
         let socket = TcpStream::connect(address)
             .map_err(|error| format!("cannot connect to {address}: {}", os_error_text(&error)))?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(patience))?;
+        socket.set_read_timeout(Some(patience.min(LOOK_INTERVAL)))?;
         socket.set_write_timeout(Some(patience))?;
-        let input = vec![0; READ_BYTES];
-        let mut connection =
-            Self { socket, layer: Layer::Plain, coding: Coding::Plain, input, start: 0, end: 0 };
+        let mut connection = Self {
+            socket,
+            layer: Layer::Plain,
+            coding: Coding::Plain,
+            patience,
+            interrupt: Arc::clone(&place.interrupt),
+            room,
+            input: vec![0; room],
+            start: 0,
+            end: 0,
+        };
         connection.identify(layer)?;
         Ok(connection)
     }
 
     fn identify(&mut self, layer: Layer) -> Result<(), Failure> {
-        let mut wishes = serde_json::json!({
-            "client_id": "bench",
-            "user_agent": crate::user_agent("bench"),
-            "feature_negotiation": true,
-        });
-        if let Some(key) = layer.key() {
-            wishes[key] = true.into();
+        static PLAIN: LazyLock<Vec<u8>> = LazyLock::new(|| hello(Layer::Plain));
+        match layer {
+            Layer::Plain => self.send(&PLAIN)?,
+            other => self.send(&hello(other))?,
         }
-        let mut hello = MAGIC_V2.to_vec();
-        encode::identify(&mut hello, wishes.to_string().as_bytes());
-        self.send(&hello)?;
+        let Some(key) = layer.key() else { return self.one_response(|_| Ok(())) };
         let mut answer = serde_json::Value::Null;
         self.one_response(|data| {
             answer = serde_json::from_slice(data).unwrap_or_default();
             Ok(())
         })?;
-        let Some(key) = layer.key() else { return Ok(()) };
         if answer[key] != true {
             return Err(Failure::Failed(format!("nsqd does not agree to {key}")));
         }
@@ -203,13 +227,25 @@ impl Connection {
         }
     }
 
-    /// Waits for input.
+    /// Waits for input, for as long as one is patient.
     fn wait(&mut self) -> Result<Received, Failure> {
-        match self.fill() {
-            Ok(0) => Ok(Received::End),
-            Ok(_) => Ok(Received::Frames),
-            Err(error) if is_timeout(&error) => Ok(Received::Silence),
-            Err(error) => Err(failed("read from", &error)),
+        let mut deadline = None;
+        loop {
+            self.interrupt.check()?;
+            match self.fill() {
+                Ok(0) => return Ok(Received::End),
+                Ok(_) => return Ok(Received::Frames),
+                // The system does not begin anew by itself where there is a time limit.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    let now = Instant::now();
+                    let waited = self.patience.min(LOOK_INTERVAL);
+                    if now >= *deadline.get_or_insert(now + self.patience - waited) {
+                        return Ok(Received::Silence);
+                    }
+                }
+                Err(error) => return Err(failed("read from", &error)),
+            }
         }
     }
 
@@ -217,12 +253,12 @@ impl Connection {
     fn fill(&mut self) -> io::Result<usize> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.input.len() - self.end < READ_BYTES / 2 {
+        } else if self.input.len() - self.end < self.room / 2 {
             self.input.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
-            if self.input.len() - self.end < READ_BYTES / 2 {
+            if self.input.len() - self.end < self.room / 2 {
                 // No further than a frame may be long.
-                self.input.resize(self.input.len() + READ_BYTES, 0);
+                self.input.resize(self.input.len() + self.room, 0);
             }
         }
         let room = &mut self.input[self.end..];
@@ -249,6 +285,27 @@ impl Connection {
         self.end += count;
         Ok(count)
     }
+}
+
+/// What a client says first: that it wants what go-nsq wants by default, above all nsqd's buffer in front of it.
+fn hello(layer: Layer) -> Vec<u8> {
+    let mut wishes = serde_json::json!({
+        "client_id": "bench",
+        "hostname": "localhost",
+        "user_agent": crate::user_agent("bench"),
+        "feature_negotiation": true,
+        "heartbeat_interval": HEARTBEAT_INTERVAL.as_millis() as u64,
+        "output_buffer_size": 16384,
+        "output_buffer_timeout": 250,
+        "sample_rate": 0,
+        "msg_timeout": 0,
+    });
+    if let Some(key) = layer.key() {
+        wishes[key] = true.into();
+    }
+    let mut hello = MAGIC_V2.to_vec();
+    encode::identify(&mut hello, wishes.to_string().as_bytes());
+    hello
 }
 
 /// Ends the waiting for input of a connection that another thread has.

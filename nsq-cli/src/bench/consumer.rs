@@ -1,5 +1,6 @@
 //! Consumes as fast as nsqd delivers, on several connections, and sees to it that each message comes as it should.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use nsq::wire::name::{ChannelName, TopicName};
 use super::connection::{Connection, Received, Waiting, closed, expect};
 use super::histogram::Histogram;
 use super::layer::Layer;
+use super::moved::Moved;
 use super::seen::{self, Seen};
 use super::target::Target;
 use super::threads::{self, Joined};
@@ -50,6 +52,7 @@ struct Channel {
     seen: Seen,
     /// Those that are to end with the last message.
     waiting: Vec<Waiting>,
+    moved: Arc<Moved>,
 }
 
 /// What came of it.
@@ -71,12 +74,13 @@ impl Consumers {
     ) -> Result<Self, Failure> {
         let mut connections = Vec::new();
         for _ in 0..count {
-            let mut connection = Connection::open(target.place, Layer::Plain)?;
+            let mut connection = Connection::open(&target.place, Layer::Plain)?;
             connection.subscribe(topic, channel)?;
             connections.push(connection);
         }
         let waiting = connections.iter().map(Connection::waiting).collect::<Result<_, _>>()?;
-        Ok(Self { connections, channel: Channel { seen: Seen::new(expected), waiting } })
+        let moved = Arc::clone(&target.place.moved);
+        Ok(Self { connections, channel: Channel { seen: Seen::new(expected), waiting, moved } })
     }
 }
 
@@ -133,7 +137,7 @@ where
         let mut latencies = Histogram::new();
         let mut answers = Vec::new();
         let mut come_before = 0;
-        let Channel { seen, waiting } = self.channel;
+        let Channel { seen, waiting, moved } = self.channel;
         loop {
             answers.clear();
             let mut count = 0;
@@ -165,6 +169,7 @@ where
             if !answers.is_empty() {
                 self.connection.send(&answers)?;
             }
+            moved.add(count);
             if seen.count(count) {
                 waiting.iter().for_each(Waiting::end);
             }

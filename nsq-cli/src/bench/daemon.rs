@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nsq::daemon::os_error::os_error_text;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::directory::Directory;
@@ -31,8 +32,6 @@ pub(super) struct Daemon {
     child: Child,
     tcp: SocketAddr,
     http: SocketAddr,
-    /// From its start to its listening.
-    start_time: Duration,
     interrupt: Arc<Interrupt>,
     /// Dropped last, when nobody writes there any more.
     directory: Directory,
@@ -47,21 +46,15 @@ impl Daemon {
         interrupt: &Arc<Interrupt>,
     ) -> Result<Self, Failure> {
         let directory = Directory::new(parent)?;
-        let began = Instant::now();
         let (child, [tcp, http]) = launch(program, &flags, &directory, interrupt)?;
-        let start_time = began.elapsed();
         let interrupt = Arc::clone(interrupt);
-        Ok(Self { program: program.to_owned(), flags, child, tcp, http, start_time, interrupt, directory })
+        Ok(Self { program: program.to_owned(), flags, child, tcp, http, interrupt, directory })
     }
 
-    /// What to measure, with that much patience.
-    pub(super) fn target(&self, patience: Duration) -> Result<Target, Failure> {
-        let place = Place { tcp: self.tcp, patience };
+    /// What to measure, wherever it was before.
+    pub(super) fn target(&self, place: &Place) -> Result<Target, Failure> {
+        let place = Place { tcp: self.tcp, ..place.clone() };
         Target::new(place, Some(self.http.to_string()), Some(self.child.id()))
-    }
-
-    pub(super) fn start_time(&self) -> Duration {
-        self.start_time
     }
 
     /// What its data takes up on the disk, in bytes.
@@ -84,10 +77,8 @@ impl Daemon {
 
     /// Starts it again, after it was stopped, on the same data.
     pub(super) fn start_again(&mut self) -> Result<(), Failure> {
-        let began = Instant::now();
         (self.child, [self.tcp, self.http]) =
             launch(&self.program, &self.flags, &self.directory, &self.interrupt)?;
-        self.start_time = began.elapsed();
         Ok(())
     }
 }
@@ -118,7 +109,7 @@ fn launch(
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        .map_err(|error| format!("cannot start {}: {}", program.display(), os_error_text(&error)))?;
     interrupt.handle_started(Pid::from_child(&child));
     let (found, addresses) = mpsc::channel();
     if let Some(stderr) = child.stderr.take() {
@@ -126,6 +117,7 @@ fn launch(
     }
     let why = match addresses.recv_timeout(START_TIMEOUT) {
         Ok(Ok(addresses)) => return Ok((child, addresses)),
+        Ok(Err(last_lines)) if last_lines.is_empty() => "it ended and did not say why".to_owned(),
         Ok(Err(last_lines)) => last_lines,
         Err(_) => format!("it does not listen after {START_TIMEOUT:?}"),
     };

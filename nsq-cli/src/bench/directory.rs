@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nsq::daemon::os_error::os_error_text;
+
 use crate::failure::Failure;
 
 /// A directory that nobody else has.
@@ -21,7 +23,10 @@ impl Directory {
     pub(super) fn new(parent: &Path) -> Result<Self, Failure> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("nsq-bench-{}-{number}", std::process::id()));
-        fs::create_dir(&path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+        fs::create_dir(&path).map_err(|error| {
+            let why = os_error_text(&error);
+            format!("cannot make {}: {why} (--data-dir says where data is kept)", path.display())
+        })?;
         Ok(Self { path })
     }
 

@@ -53,7 +53,7 @@ impl Pace {
     /// generator's own part.
     pub(super) fn publish(
         &self,
-        place: Place,
+        place: &Place,
         topic: &TopicName,
         messages: u64,
         size: usize,
@@ -87,7 +87,7 @@ impl Pace {
     /// Publishes the messages of a load on its connections in turn, each of which waits for its OK, until
     /// `time_max` has passed. Gives how many were confirmed, and how long after they were meant to go.
     pub(super) fn confirm(
-        place: Place,
+        place: &Place,
         topic: &TopicName,
         load: &Load,
         size: usize,
@@ -110,6 +110,7 @@ impl Pace {
                         while connection.oks()? == 0 {}
                         let now = Instant::now();
                         confirmed += 1;
+                        place.moved.add(1);
                         latencies.record(pace.late(number, now));
                         if now > pace.start + time_max {
                             break;

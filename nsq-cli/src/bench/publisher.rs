@@ -1,5 +1,6 @@
 //! Publishes as fast as nsqd answers, on several connections, and sees to it that every command was answered `OK`.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::burst::{Burst, Publish};
 use super::connection::Connection;
 use super::histogram::Histogram;
 use super::layer::Layer;
+use super::moved::Moved;
 use super::target::Target;
 use super::threads::{self, Joined};
 use crate::failure::Failure;
@@ -57,6 +59,7 @@ struct Worker {
     window: usize,
     /// The first message's number.
     first: u64,
+    moved: Arc<Moved>,
 }
 
 /// How many bursts differ from each other.
@@ -80,11 +83,12 @@ impl Publishers {
                 burst.encoded(plan.layer, first + at * per_burst)
             });
             workers.push(Worker {
-                connection: Connection::open(target.place, plan.layer)?,
+                connection: Connection::open(&target.place, plan.layer)?,
                 ring: ring.collect(),
                 bursts,
                 window: plan.window,
                 first,
+                moved: Arc::clone(&target.place.moved),
             });
         }
         let messages = bursts * per_burst * plan.connections as u64;
@@ -126,13 +130,14 @@ impl Worker {
             let burst = &mut self.ring[(at % ring) as usize];
             burst.number(number);
             number += burst.messages() as u64;
-            let (commands, sent) = (burst.commands(), Instant::now());
+            let (commands, messages, sent) = (burst.commands(), burst.messages() as u64, Instant::now());
             self.connection.send(burst.bytes())?;
             unanswered += commands;
             while unanswered > (self.window - 1) * commands {
                 unanswered = self.answered(unanswered)?;
             }
             let now = Instant::now();
+            self.moved.add(messages);
             if self.window == 1 {
                 latencies.record(now - sent);
             }

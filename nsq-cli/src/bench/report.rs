@@ -10,7 +10,20 @@ pub(super) struct Report {
     /// What each side is called: ours first, then the peer, if there is one.
     pub sides: Vec<String>,
     pub results: Vec<Outcome>,
-    /// What the reader must know.
+    pub about: About,
+}
+
+/// Under what circumstances.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    pub date: String,
+    pub machine: String,
+    /// Of each side, as it says it.
+    pub versions: Vec<String>,
+    pub rounds: u32,
+    /// What was asked for that is not as usual.
+    pub options: Vec<String>,
+    /// What else the reader must know.
     pub notes: Vec<String>,
 }
 
@@ -18,23 +31,27 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub workload: String,
+    /// What it is, in a few words.
+    pub about: String,
+    /// The names of the figures that it comes to.
+    pub key_figures: &'static [&'static str],
     /// The rounds of each side.
     pub rounds: Vec<Vec<Figures>>,
 }
 
 /// One figure of a workload, over all rounds.
-struct Row {
-    name: &'static str,
-    unit: Unit,
+pub(super) struct Row {
+    pub name: &'static str,
+    pub unit: Unit,
     /// By side; `None` where a side has no such figure.
-    medians: Vec<Option<f64>>,
+    pub medians: Vec<Option<f64>>,
     /// By side and round.
     values: Vec<Vec<f64>>,
 }
 
 impl Row {
     /// The first side's median as a multiple of the second's.
-    fn ratio(&self) -> Option<f64> {
+    pub(super) fn ratio(&self) -> Option<f64> {
         match self.medians[..] {
             [Some(ours), Some(peer)] if peer != 0.0 => Some(ours / peer),
             _ => None,
@@ -44,7 +61,7 @@ impl Row {
 
 impl Outcome {
     /// In the order in which the first run gave them; what only later ones gave stands behind.
-    fn rows(&self) -> Vec<Row> {
+    pub(super) fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for (side, rounds) in self.rounds.iter().enumerate() {
             for figure in rounds.iter().flat_map(|figures| &figures.all) {
@@ -78,18 +95,19 @@ impl Report {
                 // Once is enough.
                 let mut line = vec![std::mem::take(&mut name).to_owned(), row.name.to_owned()];
                 let shown = |median: &Option<f64>| {
-                    median.map_or_else(|| "-".to_owned(), |value| text(value, row.unit))
+                    median.map_or_else(|| "-".to_owned(), |value| row.unit.text(value))
                 };
                 line.extend(row.medians.iter().map(shown));
                 if self.sides.len() == 2 {
-                    line.push(row.ratio().map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")));
+                    line.push(row.ratio().map_or_else(|| "-".to_owned(), ratio_text));
                 }
                 lines.push(line);
             }
         }
         let mut table = aligned(&lines);
-        for note in &self.notes {
-            table.push_str(&format!("{note}\n"));
+        for line in self.about.lines(&self.sides) {
+            table.push_str(&line);
+            table.push('\n');
         }
         table
     }
@@ -107,10 +125,51 @@ impl Report {
                     "rounds": row.values,
                 })
             });
-            json!({ "workload": outcome.workload, "figures": figures.collect::<Vec<_>>() })
+            json!({
+                "workload": outcome.workload,
+                "about": outcome.about,
+                "figures": figures.collect::<Vec<_>>(),
+            })
         });
-        json!({ "sides": self.sides, "workloads": workloads.collect::<Vec<_>>(), "notes": self.notes })
+        let About { date, machine, versions, rounds, options, notes } = &self.about;
+        json!({
+            "sides": self.sides,
+            "versions": versions,
+            "date": date,
+            "machine": machine,
+            "rounds": rounds,
+            "options": options,
+            "notes": notes,
+            "workloads": workloads.collect::<Vec<_>>(),
+        })
     }
+}
+
+impl About {
+    /// When, on what and how, on one line.
+    pub(super) fn circumstances(&self) -> String {
+        let rounds = if self.rounds == 1 {
+            "1 round".to_owned()
+        } else {
+            format!("medians of {} rounds", self.rounds)
+        };
+        let with: String = self.options.iter().map(|option| format!(", {option}")).collect();
+        format!("{}, {}, {rounds}{with}", self.date, self.machine)
+    }
+
+    /// In words.
+    fn lines(&self, sides: &[String]) -> Vec<String> {
+        let versions = sides.iter().zip(&self.versions).map(|(side, version)| format!("{side}: {version}"));
+        let mut lines: Vec<String> = versions.collect();
+        lines.push(self.circumstances());
+        lines.extend(self.notes.iter().cloned());
+        lines
+    }
+}
+
+/// A ratio to two places, or as many as say something.
+fn ratio_text(ratio: f64) -> String {
+    if ratio > 0.0 && ratio < 0.0995 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
 /// Lines in columns: the first two of text, the others of numbers.
@@ -130,32 +189,6 @@ fn aligned(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// A value with three digits and a unit that suits it.
-fn text(value: f64, unit: Unit) -> String {
-    const LARGE: [(f64, &str); 3] = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
-    const SMALL: [(f64, &str); 4] = [(1.0, " s"), (1e-3, " ms"), (1e-6, " us"), (1e-9, " ns")];
-    let (scales, suffix): (&[(f64, &str)], &str) = match unit {
-        Unit::PerSecond => (&LARGE, "/s"),
-        Unit::Bytes => (&LARGE, "B"),
-        Unit::Seconds => (&SMALL, ""),
-    };
-    let whole = (1.0, "");
-    let smallest = if unit == Unit::Seconds { SMALL[3] } else { whole };
-    // A value that is rounded up to the next scale is written in that.
-    let fits = |scale: &&(f64, &str)| value >= scale.0 * 0.9995;
-    let (scale, name) = scales.iter().find(fits).copied().unwrap_or(smallest);
-    let scaled = value / scale;
-    let digits = if scaled >= 99.95 || scaled == 0.0 {
-        0
-    } else if scaled >= 9.995 {
-        1
-    } else {
-        2
-    };
-    let space = if unit == Unit::Bytes { " " } else { "" };
-    format!("{scaled:.digits$}{space}{name}{suffix}")
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -170,11 +203,19 @@ mod tests {
             figures
         };
         let rounds = vec![vec![run(2_000_000, 300), run(1_000_000, 500)], vec![run(500_000, 1_600)]];
-        let outcome = Outcome { workload: "mpub".to_owned(), rounds };
+        let (workload, about) = ("mpub".to_owned(), "MPUB".to_owned());
+        let about_it = About {
+            date: "2026-11-26".to_owned(),
+            machine: "2 cores".to_owned(),
+            versions: vec!["nsqd 2".to_owned(), "nsqd 1".to_owned()],
+            rounds: 2,
+            options: vec!["--size=100".to_owned()],
+            notes: vec!["a note".to_owned()],
+        };
         Report {
             sides: vec!["nsqd".to_owned(), "peer".to_owned()],
-            results: vec![outcome],
-            notes: vec!["a note".to_owned()],
+            results: vec![Outcome { workload, about, key_figures: &["published"], rounds }],
+            about: about_it,
         }
     }
 
@@ -184,6 +225,9 @@ mod tests {
 workload  figure            nsqd     peer  ratio
 mpub      published      1.50M/s   500k/s   3.00
           CPU a message   400 ns  1.60 us   0.25
+nsqd: nsqd 2
+peer: nsqd 1
+2026-11-26, 2 cores, medians of 2 rounds, --size=100
 a note
 ";
         assert_eq!(report().table(), expected);
@@ -202,30 +246,20 @@ a note
     }
 
     #[test]
+    fn a_small_ratio_is_not_nothing() {
+        assert_eq!(ratio_text(0.003_86), "0.0039");
+        assert_eq!(ratio_text(0.25), "0.25");
+        assert_eq!(ratio_text(0.0), "0.00");
+    }
+
+    #[test]
     fn json_has_the_values_of_each_round() {
         let json = report().json();
         assert_eq!(json["sides"], json!(["nsqd", "peer"]));
+        assert_eq!(json["versions"], json!(["nsqd 2", "nsqd 1"]));
         let figure = &json["workloads"][0]["figures"][0];
         assert_eq!(figure["medians"], json!([1_500_000.0, 500_000.0]));
         assert_eq!(figure["ratio"], json!(3.0));
         assert_eq!(figure["rounds"], json!([[2_000_000.0, 1_000_000.0], [500_000.0]]));
-    }
-
-    #[test]
-    fn values_are_written_with_three_digits() {
-        for (value, unit, expected) in [
-            (0.0, Unit::PerSecond, "0/s"),
-            (12.34, Unit::PerSecond, "12.3/s"),
-            (999.0, Unit::PerSecond, "999/s"),
-            (999_900.0, Unit::PerSecond, "1.00M/s"),
-            (1_234_567.0, Unit::PerSecond, "1.23M/s"),
-            (123_456_789.0, Unit::Bytes, "123 MB"),
-            (0.000_000_35, Unit::Seconds, "350 ns"),
-            (0.001_234, Unit::Seconds, "1.23 ms"),
-            (75.0, Unit::Seconds, "75.0 s"),
-            (0.0, Unit::Seconds, "0 ns"),
-        ] {
-            assert_eq!(text(value, unit), expected);
-        }
     }
 }

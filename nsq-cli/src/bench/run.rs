@@ -18,9 +18,6 @@ use super::target::Target;
 use super::workload::{Kind, Load, Publishing, Spec};
 use crate::failure::Failure;
 
-/// The ready count of those who consume as fast as they can: the most that nsqd allows.
-const READY: u32 = 2500;
-
 /// How messages come in where that is not what is measured.
 const BACKLOG: Publishing =
     Publishing { publish: Publish::Batch(200), commands: 1, window: 4, layer: Layer::Plain };
@@ -44,6 +41,7 @@ impl Run {
     pub(super) fn measure(&mut self, spec: &Spec) -> Result<Figures, Failure> {
         match spec.kind {
             Kind::Publish(publishing) => self.publish(publishing),
+            Kind::PublishToChannels => self.publish_to_channels(),
             Kind::Drain => self.drain(),
             Kind::Both => self.both(),
             Kind::InAndOut => self.in_and_out(),
@@ -51,7 +49,7 @@ impl Run {
             Kind::Latency => self.latency(),
             Kind::Requeue => self.requeue(),
             Kind::Deferred => self.deferred(),
-            Kind::Http => self.http(),
+            Kind::Http(request) => self.http(request),
             Kind::Topics => self.topics(),
             Kind::IdleConsumers => self.idle_consumers(),
             Kind::Churn => self.churn(),
@@ -61,6 +59,15 @@ impl Run {
     }
 
     fn publishers(&self, publishing: Publishing, time_max: Option<Duration>) -> Result<Publishers, Failure> {
+        self.publishers_to(&self.topic, publishing, time_max)
+    }
+
+    fn publishers_to(
+        &self,
+        topic: &TopicName,
+        publishing: Publishing,
+        time_max: Option<Duration>,
+    ) -> Result<Publishers, Failure> {
         let Publishing { publish, commands, window, layer } = publishing;
         let publish = match publish {
             Publish::Batch(_) => Publish::Batch(self.load.batch),
@@ -69,14 +76,12 @@ impl Run {
         let Load { connections, messages, .. } = self.load;
         let plan =
             Plan { publish, connections, commands, window, layer, size: self.size, messages, time_max };
-        Publishers::new(&self.target, &self.topic, &plan)
+        Publishers::new(&self.target, topic, &plan)
     }
 
     /// Makes the channels, so that each of them sees all.
     fn channels(&self) -> Result<Vec<ChannelName>, Failure> {
-        let names =
-            (0..self.load.channels).filter_map(|number| ChannelName::parse(format!("channel{number}")));
-        let names: Vec<ChannelName> = names.collect();
+        let names = channel_names(self.load.channels);
         for name in &names {
             self.target.create_channel(&self.topic, name)?;
         }
@@ -88,4 +93,8 @@ impl Run {
         let subscribe = |channel| Consumers::subscribe(target, topic, channel, load.consumers, expected);
         channels.iter().map(subscribe).collect()
     }
+}
+
+fn channel_names(count: usize) -> Vec<ChannelName> {
+    (0..count).filter_map(|number| ChannelName::parse(format!("channel{number}"))).collect()
 }

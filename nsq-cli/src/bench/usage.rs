@@ -20,16 +20,44 @@ pub(super) struct Memory {
     pub peak: u64,
 }
 
+/// The processor time that a process has had until some moment, in user mode and in the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProcessorTime {
+    /// Of all its threads, also of those that have ended; in ticks, see [`tick`].
+    all: Duration,
+    /// Of the threads that run, to the nanosecond; `None` where the system does not say.
+    running: Option<Duration>,
+}
+
+impl ProcessorTime {
+    /// What it has had since then.
+    pub(super) fn since(self, before: Self) -> Duration {
+        let coarse = self.all.saturating_sub(before.all);
+        let fine = self.running.zip(before.running).map(|(now, before)| now.saturating_sub(before));
+        // A thread that has ended since has taken its part with it: then ticks must do.
+        fine.filter(|fine| fine.abs_diff(coarse) <= 2 * tick()).unwrap_or(coarse)
+    }
+}
+
 impl Usage {
     pub(super) fn of(id: u32) -> Self {
         Self { id }
     }
 
-    /// The processor time that all its threads have had, in user mode and in the system. It is counted in ticks, of
-    /// which [`tick`] says how long they are.
-    pub(super) fn processor_time(self) -> Option<Duration> {
+    pub(super) fn processor_time(self) -> Option<ProcessorTime> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id)).ok()?;
-        Some(tick() * u32::try_from(ticks(&stat)?).unwrap_or(u32::MAX))
+        let all = tick() * u32::try_from(ticks(&stat)?).unwrap_or(u32::MAX);
+        Some(ProcessorTime { all, running: self.running() })
+    }
+
+    fn running(self) -> Option<Duration> {
+        let mut sum = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id)).ok()? {
+            // One that ends meanwhile is no longer one that runs.
+            let Ok(counted) = fs::read_to_string(thread.ok()?.path().join("schedstat")) else { continue };
+            sum += Duration::from_nanos(counted.split_whitespace().next()?.parse().ok()?);
+        }
+        Some(sum).filter(|sum| !sum.is_zero())
     }
 
     pub(super) fn memory(self) -> Option<Memory> {
@@ -37,8 +65,8 @@ impl Usage {
     }
 }
 
-/// The resolution of processor times.
-pub(super) fn tick() -> Duration {
+/// The resolution of processor times, where there is no better one.
+fn tick() -> Duration {
     let a_second = u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(0);
     Duration::from_secs(1) / a_second.max(1)
 }
@@ -73,6 +101,17 @@ mod tests {
     }
 
     #[test]
+    fn what_threads_took_with_them_is_in_the_ticks() {
+        let seconds = Duration::from_secs;
+        let before = ProcessorTime { all: seconds(1), running: Some(seconds(1)) };
+        let exact = seconds(1) + Duration::from_micros(1);
+        let after = |running| ProcessorTime { all: seconds(2), running };
+        assert_eq!(after(Some(seconds(1) + exact)).since(before), exact);
+        assert_eq!(after(Some(seconds(1))).since(before), seconds(1));
+        assert_eq!(after(None).since(before), seconds(1));
+    }
+
+    #[test]
     fn memory_is_counted_in_kibibytes() {
         let status = "Name:\tnsqd\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         assert_eq!(memory(status), Some(Memory { resident: 1 << 20, peak: 2 << 20 }));
@@ -83,6 +122,7 @@ mod tests {
     fn this_process_uses_something() {
         let own = Usage::of(std::process::id());
         assert!(own.memory().unwrap().resident > 0);
-        assert!(own.processor_time().is_some());
+        let before = own.processor_time().unwrap();
+        assert_eq!(before.since(before), Duration::ZERO);
     }
 }

@@ -1,60 +1,70 @@
 //! What can be measured, by name: what each workload is, how much it moves, and what it needs of nsqd.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 
 use super::burst::Publish;
+use super::connection::HEARTBEAT_INTERVAL;
 use super::layer::Layer;
 
 /// Something to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Workload {
-    /// MPUB of 200 messages, four on their way
+    /// MPUB, 200 a batch, until 1 M messages wait in memory
     Mpub,
-    /// The same within TLS
+    /// MPUB, 200 a batch, within TLS
     MpubTls,
-    /// The same, compressed with Snappy
+    /// MPUB, 200 a batch, compressed with Snappy
     MpubSnappy,
-    /// The same, compressed with Deflate
+    /// MPUB, 200 a batch, compressed with Deflate
     MpubDeflate,
+    /// MPUB to a topic with 1 channel, then to one with 8
+    MpubChannels,
     /// PUB, 100 on their way on each of 4 connections
     Pub,
-    /// PUB, one at a time on each of 8 connections
+    /// PUB, one at a time on 8 connections
     PubEach,
-    /// A backlog is consumed, by 2 consumers with RDY 2500
+    /// POST /pub, one at a time on 8 connections
+    HttpPub,
+    /// POST /mpub, 200 a batch, on 8 connections
+    HttpMpub,
+    /// 2 consumers with RDY 2500 consume a backlog
     Drain,
-    /// Published and consumed at once: 2 publishers, 2 consumers
+    /// In and out at once: 2 publishers, 2 consumers
     Pubsub,
-    /// The same to 8 channels, with a consumer each
+    /// In and out at once: 8 channels, a consumer each
     Fanout,
-    /// In and out with --mem-queue-size=10000, so that most goes to the disk
-    Spill,
-    /// In and out with --mem-queue-size=0
-    Queue0,
-    /// PUB on 50 connections, each waits for its OK; --mem-queue-size=0 --sync-every=1
-    DurableEach,
-    /// MPUB of 100 on 8 connections, each waits for its OK; the same flags
-    DurableMpub,
-    /// PUB at 10,000 a second on 50 connections, timed from when each was to go; the same flags
-    DurablePaced,
-    /// PUB at 2,000 a second to one consumer, timed from when each was to go
+    /// In and out at once: 50 channels, a consumer each
+    #[value(name = "fanout-50")]
+    Fanout50,
+    /// 2,000 messages a second to a client's defaults
     Latency,
-    /// The same at 20,000 a second
+    /// 20,000 messages a second to a client's defaults
     LatencyBusy,
     /// Each message is requeued once, then finished
     Requeue,
-    /// DPUB with delays of 1 to 4 seconds, timed from when each was due
+    /// DPUB with delays of 6 to 9 seconds
     Deferred,
-    /// POST /pub on 4 connections, one at a time on each
-    HttpPub,
-    /// One message to each of 5,000 new topics
-    Topics,
-    /// 1,000 consumers wait for 5 seconds
-    IdleConsumers,
-    /// Connecting, SUB, RDY and closing, on 4 threads
-    Churn,
-    /// A stop and a start with a backlog, which is consumed then
+    /// 2 M messages in, then out, with --mem-queue-size=10000
+    Spill,
+    /// In, then out, with --mem-queue-size=0
+    Queue0,
+    /// PUB, one at a time on 50 connections, to the disk
+    DurableEach,
+    /// MPUB, 100 a batch, on 8 connections, to the disk
+    DurableMpub,
+    /// 10,000 PUB a second on 50 connections, to the disk
+    DurablePaced,
+    /// A stop and a start with a backlog of 1 M messages
     Restart,
-    /// The bytes of mpub, copied over loopback: what no nsqd can exceed
+    /// A message to each of 5,000 new topics with a channel
+    Topics,
+    /// 5,000 consumers wait and answer heartbeats
+    IdleConsumers,
+    /// Connect, IDENTIFY, PUB, close, on 4 threads
+    Churn,
+    /// The bytes of mpub over loopback: no nsqd is faster
     Limit,
 }
 
@@ -63,6 +73,8 @@ pub(super) enum Workload {
 pub(super) enum Kind {
     /// Publishers alone.
     Publish(Publishing),
+    /// Publishers to a topic with one channel, then to one with more.
+    PublishToChannels,
     /// A backlog, then its consumers.
     Drain,
     /// Publishers and consumers at once.
@@ -75,12 +87,21 @@ pub(super) enum Kind {
     Latency,
     Requeue,
     Deferred,
-    Http,
+    Http(Request),
     Topics,
     IdleConsumers,
     Churn,
     Restart,
     Limit,
+}
+
+/// What is asked for over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    /// `POST /pub`, of one message.
+    One,
+    /// `POST /mpub`, of a batch.
+    Batch,
 }
 
 /// How messages are published.
@@ -98,6 +119,8 @@ pub(super) struct Publishing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Load {
     pub messages: u64,
+    /// New ones, where the topics are what is measured.
+    pub topics: u64,
     /// Of publishers.
     pub connections: usize,
     /// Messages in an MPUB.
@@ -105,8 +128,12 @@ pub(super) struct Load {
     pub channels: usize,
     /// Of each channel.
     pub consumers: usize,
+    /// How many messages may be on their way to a consumer.
+    pub ready: u32,
     /// Messages a second, where there is a pace.
     pub rate: u32,
+    /// How long nothing happens, where that is what is measured.
+    pub idle_time: Duration,
 }
 
 /// Where nsqd is to keep what waits.
@@ -128,48 +155,111 @@ pub(super) struct Spec {
     pub queue: Queue,
 }
 
+impl Kind {
+    /// What its figures come to, in two or a few of them: how fast it went, and what that cost.
+    pub(super) fn key_figures(&self) -> &'static [&'static str] {
+        match self {
+            Self::Publish(_) | Self::Http(_) => &["published", "CPU/message"],
+            Self::PublishToChannels => &["published, all channels", "CPU/message, all channels"],
+            Self::Drain => &["delivered", "CPU/message"],
+            Self::Both | Self::Requeue => &["delivered", "CPU/delivery"],
+            Self::InAndOut => &["published", "CPU/message in", "delivered", "CPU/message out"],
+            Self::PacedOks => &["answer p99", "CPU/message"],
+            Self::Latency => &["latency p50", "latency p99", "CPU/message"],
+            Self::Deferred => &["late p99", "CPU/message"],
+            Self::Restart => &["start, to /ping", "stop"],
+            Self::Topics => &["made", "CPU/topic", "memory/topic"],
+            Self::IdleConsumers => &["CPU/second", "memory/consumer"],
+            Self::Churn => &["connected", "CPU/connection"],
+            Self::Limit => &[],
+        }
+    }
+}
+
 impl Workload {
-    /// Those that are carried out when none is named: in memory, each in seconds.
+    /// Those that are carried out where none is named: in memory, each in seconds.
     pub(super) const USUAL: [Self; 6] =
         [Self::Mpub, Self::Pub, Self::PubEach, Self::Drain, Self::Pubsub, Self::Fanout];
+
+    /// All that there are.
+    pub(super) fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
 
     /// Its name on the command line.
     pub(super) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// What it is, in a few words.
+    pub(super) fn about(self) -> String {
+        let value = self.to_possible_value();
+        value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+    }
+
     pub(super) fn spec(self) -> Spec {
         const MILLION: u64 = 1_000_000;
-        let load =
-            Load { messages: 2 * MILLION, connections: 1, batch: 200, channels: 1, consumers: 2, rate: 0 };
+        let load = Load {
+            messages: 2 * MILLION,
+            topics: 1,
+            connections: 1,
+            batch: 200,
+            channels: 1,
+            consumers: 2,
+            ready: READY_MAX,
+            rate: 0,
+            idle_time: Duration::ZERO,
+        };
+        let million = Load { messages: MILLION, ..load };
         let mpub = |layer, batch, window| {
             Kind::Publish(Publishing { publish: Publish::Batch(batch), commands: 1, window, layer })
         };
         let each = |commands, window| {
             Kind::Publish(Publishing { publish: Publish::One, commands, window, layer: Layer::Plain })
         };
+        let latency = |rate| Load {
+            rate,
+            messages: PACED_SECONDS * u64::from(rate),
+            consumers: 1,
+            ready: READY_OF_TOOLS,
+            ..load
+        };
+        let fanout = |channels, messages| Load { messages, channels, consumers: 1, ..load };
         let (kind, load, queue) = match self {
-            Self::Mpub => (mpub(Layer::Plain, load.batch, 4), load, Queue::Memory),
-            Self::MpubTls => (mpub(Layer::Tls, load.batch, 4), load, Queue::Memory),
-            Self::MpubSnappy => (mpub(Layer::Snappy, load.batch, 4), load, Queue::Memory),
-            Self::MpubDeflate => (mpub(Layer::Deflate, load.batch, 4), load, Queue::Memory),
-            Self::Pub => (each(50, 2), Load { messages: MILLION, connections: 4, ..load }, Queue::Memory),
+            Self::Mpub => (mpub(Layer::Plain, load.batch, 4), million, Queue::Memory),
+            Self::MpubTls => (mpub(Layer::Tls, load.batch, 4), million, Queue::Memory),
+            Self::MpubSnappy => (mpub(Layer::Snappy, load.batch, 4), million, Queue::Memory),
+            Self::MpubDeflate => (mpub(Layer::Deflate, load.batch, 4), million, Queue::Memory),
+            Self::MpubChannels => {
+                let load = Load { messages: MILLION / 4, channels: 8, ..load };
+                (Kind::PublishToChannels, load, Queue::Memory)
+            }
+            Self::Pub => (each(50, 2), Load { connections: 4, ..million }, Queue::Memory),
             Self::PubEach => {
                 (each(1, 1), Load { messages: MILLION / 5, connections: 8, ..load }, Queue::Memory)
             }
+            Self::HttpPub => {
+                let load = Load { messages: MILLION / 10, connections: 8, ..load };
+                (Kind::Http(Request::One), load, Queue::Memory)
+            }
+            Self::HttpMpub => (Kind::Http(Request::Batch), Load { connections: 8, ..million }, Queue::Memory),
             Self::Drain => (Kind::Drain, load, Queue::Memory),
             Self::Pubsub => (Kind::Both, Load { connections: 2, ..load }, Queue::Memory),
-            Self::Fanout => {
-                let load = Load { messages: MILLION / 4, channels: 8, consumers: 1, ..load };
-                (Kind::Both, load, Queue::Memory)
+            Self::Fanout => (Kind::Both, fanout(8, MILLION / 4), Queue::Memory),
+            Self::Fanout50 => (Kind::Both, fanout(50, MILLION / 25), Queue::Memory),
+            Self::Latency => (Kind::Latency, latency(2_000), Queue::Memory),
+            Self::LatencyBusy => (Kind::Latency, latency(20_000), Queue::Memory),
+            Self::Requeue => (Kind::Requeue, Load { messages: MILLION / 2, ..load }, Queue::Memory),
+            Self::Deferred => {
+                (Kind::Deferred, Load { messages: MILLION / 5, consumers: 1, ..load }, Queue::Memory)
             }
             Self::Spill => (Kind::InAndOut, load, Queue::Size(10_000)),
-            Self::Queue0 => (Kind::InAndOut, Load { messages: MILLION, ..load }, Queue::Size(0)),
+            Self::Queue0 => (Kind::InAndOut, million, Queue::Size(0)),
             Self::DurableEach => {
                 (each(1, 1), Load { messages: MILLION / 5, connections: 50, ..load }, Queue::Durable)
             }
             Self::DurableMpub => {
-                let load = Load { messages: MILLION, connections: 8, batch: 100, ..load };
+                let load = Load { connections: 8, batch: 100, ..million };
                 (mpub(Layer::Plain, load.batch, 1), load, Queue::Durable)
             }
             Self::DurablePaced => (
@@ -177,22 +267,18 @@ impl Workload {
                 Load { rate: 10_000, connections: 50, messages: 50_000, ..load },
                 Queue::Durable,
             ),
-            Self::Latency => {
-                (Kind::Latency, Load { rate: 2_000, messages: 10_000, consumers: 1, ..load }, Queue::Memory)
+            Self::Restart => (Kind::Restart, million, Queue::Memory),
+            Self::Topics => {
+                let load = Load { topics: 5_000, idle_time: Duration::from_secs(10), ..load };
+                (Kind::Topics, load, Queue::Size(10_000))
             }
-            Self::LatencyBusy => {
-                (Kind::Latency, Load { rate: 20_000, messages: 100_000, consumers: 1, ..load }, Queue::Memory)
+            Self::IdleConsumers => {
+                // In that time each of them has one heartbeat.
+                let load = Load { consumers: 5_000, idle_time: HEARTBEAT_INTERVAL, ..load };
+                (Kind::IdleConsumers, load, Queue::Memory)
             }
-            Self::Requeue => (Kind::Requeue, Load { messages: MILLION / 2, ..load }, Queue::Memory),
-            Self::Deferred => {
-                (Kind::Deferred, Load { messages: MILLION / 5, consumers: 1, ..load }, Queue::Memory)
-            }
-            Self::HttpPub => (Kind::Http, Load { messages: 40_000, connections: 4, ..load }, Queue::Memory),
-            Self::Topics => (Kind::Topics, Load { messages: 5_000, ..load }, Queue::Size(10_000)),
-            Self::IdleConsumers => (Kind::IdleConsumers, Load { consumers: 1_000, ..load }, Queue::Memory),
             Self::Churn => (Kind::Churn, Load { messages: 8_000, connections: 4, ..load }, Queue::Memory),
-            Self::Restart => (Kind::Restart, load, Queue::Memory),
-            Self::Limit => (Kind::Limit, load, Queue::Memory),
+            Self::Limit => (Kind::Limit, million, Queue::Memory),
         };
         Spec { kind, load, queue }
     }
@@ -208,6 +294,14 @@ impl Spec {
         matches!(self.kind, Kind::Publish(Publishing { layer: Layer::Tls, .. }))
     }
 
+    /// How many sockets the generator has at once, at most.
+    pub(super) fn sockets(&self) -> u64 {
+        let Load { connections, channels, consumers, .. } = self.load;
+        // Of one who consumes there is a second handle, by which it is told to end.
+        let each = if self.kind == Kind::IdleConsumers { 1 } else { 2 };
+        (connections + each * channels * consumers) as u64
+    }
+
     /// nsqd's flags.
     pub(super) fn flags(&self) -> Vec<String> {
         match self.queue {
@@ -219,5 +313,40 @@ impl Spec {
     }
 }
 
+/// The most that nsqd allows, unless its flags say something else.
+const READY_MAX: u32 = 2500;
+
+/// The `max_in_flight` of NSQ's own programs, which go-nsq makes the ready count where there is one nsqd.
+const READY_OF_TOOLS: u32 = 200;
+
+/// How long messages go out at a pace, in seconds.
+const PACED_SECONDS: u64 = 10;
+
 /// The least that memory is to hold where it is to hold everything, in messages.
 const MEMORY_MIN: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_described_in_a_few_words_of_its_own() {
+        for workload in Workload::all() {
+            let about = workload.about();
+            assert!((10..=54).contains(&about.len()) && !about.contains("same"), "{about}");
+        }
+    }
+
+    #[test]
+    fn a_million_messages_wait_in_memory() {
+        let spec = Workload::Mpub.spec();
+        assert_eq!((spec.load.messages, spec.load.batch), (1_000_000, 200));
+        assert_eq!(spec.flags(), ["--mem-queue-size=2000000"]);
+    }
+
+    #[test]
+    fn consumers_have_two_handles_unless_they_only_wait() {
+        assert_eq!(Workload::Fanout50.spec().sockets(), 101);
+        assert_eq!(Workload::IdleConsumers.spec().sockets(), 5_001);
+    }
+}

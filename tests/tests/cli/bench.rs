@@ -8,9 +8,11 @@ use std::time::Instant;
 use nsq_tests::certificates::Authority;
 use nsq_tests::daemon::new_directory;
 use nsq_tests::process::{Signal, program};
+use nsq_tests::stats::eventually;
 use nsq_tests::{Daemon, PATIENCE};
 use serde_json::Value;
 
+use super::terminal::Terminal;
 use super::{nsq, signal, start};
 
 /// The figures of a workload, by name.
@@ -91,6 +93,107 @@ fn a_running_daemon_is_left_as_it_was() {
     assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
     let topics = daemon.get("/stats?format=json").json()["topics"].clone();
     assert_eq!(topics, serde_json::json!([]));
+}
+
+#[test]
+fn connections_topics_and_requests_are_measured() {
+    let nsqd = program("nsqd");
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let workloads =
+        ["churn", "topics", "idle-consumers", "http-pub", "http-mpub", "mpub-channels", "latency"];
+    let mut arguments = vec!["bench"];
+    arguments.extend(workloads);
+    arguments.extend(["--messages", "400", "--topics", "60", "--consumers", "5", "--idle-time", "100ms"]);
+    arguments.extend(["--rate", "20000", "--rounds", "1", "--json", "--nsqd", nsqd]);
+    let ended = nsq(&arguments);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
+    let report: Value = serde_json::from_str(&ended.output).expect("it is JSON");
+    for (workload, expected) in [
+        ("churn", "connected"),
+        ("topics", "made"),
+        ("topics", "idle CPU"),
+        ("idle-consumers", "memory/consumer"),
+        ("http-pub", "answer p99.9"),
+        ("http-mpub", "published"),
+        ("mpub-channels", "published, all channels"),
+        ("latency", "latency p99.9"),
+    ] {
+        let figures = figures(&report, workload);
+        assert!(figures.iter().any(|(name, _)| *name == expected), "{workload}: {figures:?}");
+    }
+}
+
+#[test]
+fn a_person_is_told_how_far_it_is() {
+    let nsqd = program("nsqd");
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let arguments = ["bench", "latency", "drain", "--messages", "200000", "--rounds", "7", "--nsqd", nsqd];
+    let terminal = Terminal::start_for_errors(&arguments, 80, 24);
+    let line = "1/2 latency, round 1/7, nsqd";
+    terminal.wait_for("what is measured", |shown| shown == line);
+    let told = |shown: &str| shown.starts_with(&format!("{line}: ")) && shown.ends_with("/s");
+    terminal.wait_for("how much and how fast", told);
+    signal(&terminal.child, Signal::INT);
+    let screen = terminal.wait_for("the end", |shown| shown == "nsq: stopped");
+    assert!(!screen.iter().any(|shown| shown.contains("latency")), "{screen:?}");
+}
+
+#[test]
+fn a_comparison_is_drawn() {
+    let (directory, nsqd) = (new_directory(), program("nsqd"));
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let chart = directory.path().join("chart.svg");
+    let chart_name = chart.to_str().expect("paths here are text");
+    let ended = nsq(&[
+        "bench",
+        "mpub",
+        "drain",
+        "--messages",
+        "1000",
+        "--rounds",
+        "1",
+        "--nsqd",
+        nsqd,
+        "--peer",
+        nsqd,
+        "--plot",
+        chart_name,
+    ]);
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
+    let drawn = std::fs::read_to_string(&chart).expect("it was drawn");
+    assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"), "{drawn}");
+    for text in ["mpub", "drain", "published", "delivered", "CPU/message"] {
+        assert!(drawn.contains(&format!(">{text}</text>")), "{text}: {drawn}");
+    }
+    let without_peer = nsq(&["bench", "mpub", "--nsqd", nsqd, "--plot", chart_name]);
+    assert_eq!(without_peer.status.code(), Some(2));
+}
+
+#[test]
+fn what_cannot_be_measured_is_told_before_anything_is() {
+    let nsqd = program("nsqd");
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let told = |arguments: &[&str], code: i32, expected: &str| {
+        let ended = nsq(&[&["bench", "mpub"], arguments].concat());
+        assert_eq!((ended.status.code(), ended.output.as_str()), (Some(code), ""));
+        assert!(ended.log.concat().contains(expected), "{:?}", ended.log);
+    };
+    told(&["mpub-tls", "--nsqd", nsqd], 2, "--tls-cert");
+    told(&["spill", "--nsqd-tcp-address", "127.0.0.1:1"], 2, "spill wants an nsqd that is started for it");
+    told(&["--nsqd", "no/such/program"], 1, "cannot start no/such/program: no such file or directory");
+    told(&["--nsqd", nsqd, "--data-dir", "no/such/directory"], 1, "--data-dir");
+}
+
+#[test]
+fn what_was_complete_before_a_failure_is_told() {
+    let nsqd = program("nsqd");
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    // A consumer that asks for more than it may is closed.
+    let arguments = ["bench", "mpub", "drain", "--messages", "1000", "--rounds", "1", "--nsqd", nsqd];
+    let ended = nsq(&[&arguments[..], &["--nsqd-opt", "max-rdy-count=10"]].concat());
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.output.contains("mpub") && !ended.output.contains("drain"), "{}", ended.output);
+    assert!(ended.log.concat().starts_with("nsq: drain on nsqd: "), "{:?}", ended.log);
 }
 
 /// Plays an nsqd that confirms everything, and delivers these numbers to each consumer.
@@ -189,6 +292,25 @@ fn a_stop_leaves_neither_a_daemon_nor_its_data() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "nsq: stopped\n");
     assert!(!has_data());
+}
+
+#[test]
+fn a_stop_leaves_no_topic_in_a_daemon_that_runs() {
+    let daemon = Daemon::start();
+    let addresses = [daemon.tcp, daemon.http].map(|address| address.to_string());
+    let [tcp, http] = &addresses;
+    let topics = || daemon.get("/stats?format=json").json()["topics"].as_array().map_or(0, Vec::len);
+    // The former ends by itself only after some 10 seconds, the latter when its consumer is told.
+    for workload in ["latency", "idle-consumers"] {
+        let arguments = ["bench", workload, "--consumers", "1", "--nsqd-tcp-address", tcp];
+        let arguments = [&arguments[..], &["--nsqd-http-address", http]].concat();
+        let child = start(&arguments.iter().map(OsStr::new).collect::<Vec<_>>());
+        eventually("a topic", topics, |count| *count == 1);
+        signal(&child, Signal::INT);
+        let output = child.wait_with_output().expect("our own child can be waited for");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "nsq: stopped\n");
+        assert_eq!(topics(), 0, "{workload}");
+    }
 }
 
 #[test]

@@ -21,8 +21,21 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Starts `nsq` in a terminal of this size.
+    /// Starts `nsq` with its output in a terminal of this size.
     pub(crate) fn start(arguments: &[&str], width: u16, height: u16) -> Self {
+        Self::launch(width, height, |command, slave| {
+            command.args(arguments).stdout(slave).stderr(Stdio::null());
+        })
+    }
+
+    /// Starts `nsq` with what it tells a person in a terminal of this size.
+    pub(crate) fn start_for_errors(arguments: &[&str], width: u16, height: u16) -> Self {
+        Self::launch(width, height, |command, slave| {
+            command.args(arguments).stdout(Stdio::null()).stderr(slave);
+        })
+    }
+
+    fn launch(width: u16, height: u16, with: impl FnOnce(&mut Command, File)) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
         grantpt(&master).expect("it is ours");
         unlockpt(&master).expect("it is ours");
@@ -32,7 +45,7 @@ impl Terminal {
         let path = OsStr::from_bytes(name.to_bytes());
         let slave = OpenOptions::new().read(true).write(true).open(path).expect("it can be opened");
         let mut command = Command::new(program("nsq"));
-        command.args(arguments).stdin(Stdio::null()).stdout(slave).stderr(Stdio::null());
+        with(command.stdin(Stdio::null()), slave);
         let child = command.spawn().expect("the program starts");
         // The command holds the other end too, and would keep it open.
         drop(command);
@@ -76,7 +89,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A terminal of a few sequences: up, erase the line, the rest of the screen or all of it, home.
+/// A terminal of a few sequences: up, erase the line or its rest, the rest of the screen or all of it, home.
 fn show(written: &str, width: usize, height: usize) -> Vec<String> {
     let mut rows = vec![String::new(); height];
     let (mut row, mut column) = (0, 0);
@@ -100,6 +113,7 @@ fn show(written: &str, width: usize, height: usize) -> Vec<String> {
                         row =
                             row.checked_sub(count.parse().expect("it is digits")).expect("not above the top")
                     }
+                    (Some('K'), "") => rows[row].truncate(column),
                     (Some('K'), "2") => rows[row].clear(),
                     (Some('J'), "") => {
                         rows[row].truncate(column);

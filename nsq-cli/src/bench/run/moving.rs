@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{BACKLOG, READY, Run};
+use super::{BACKLOG, Run, channel_names};
+use nsq::wire::name::TopicName;
+
 use crate::bench::burst::{Publish, delay};
 use crate::bench::consumer::{Answer, Consumed, Consumers, Judgement, consume};
 use crate::bench::figures::{Figures, Meter, memory};
@@ -26,6 +28,32 @@ impl Run {
         meter.processor("CPU/message", messages, target, &mut figures);
         memory(target, &mut figures);
         target.expect_published(topic, messages)?;
+        Ok(figures)
+    }
+
+    pub(super) fn publish_to_channels(&self) -> Result<Figures, Failure> {
+        let Self { target, topic, load, .. } = self;
+        let mut figures = Figures::default();
+        let names = ["published, 1 channel", "published, all channels"];
+        let processor = ["CPU/message, 1 channel", "CPU/message, all channels"];
+        let apart = TopicName::parse(format!("{}_1", topic.as_str()));
+        let apart = apart.ok_or_else(|| "the topic's name is too long".to_owned())?;
+        for (at, topic, channels) in [(0, apart, 1), (1, *topic, load.channels)] {
+            let channels = channel_names(channels);
+            for channel in &channels {
+                target.create_channel(&topic, channel)?;
+            }
+            let publishers = self.publishers_to(&topic, BACKLOG, None)?;
+            let messages = publishers.messages();
+            let meter = Meter::start(target);
+            let published = publishers.run()?;
+            figures.rate(names[at], messages, published.elapsed);
+            // A daemon may put messages into channels after it has confirmed them.
+            target.expect_waiting(&topic, messages)?;
+            meter.processor(processor[at], messages, target, &mut figures);
+            target.expect_published(&topic, messages)?;
+        }
+        memory(target, &mut figures);
         Ok(figures)
     }
 
@@ -89,7 +117,7 @@ impl Run {
     }
 
     pub(super) fn requeue(&self) -> Result<Figures, Failure> {
-        let Self { target, .. } = self;
+        let Self { target, load, .. } = self;
         let mut figures = Figures::default();
         let channels = self.channels()?;
         let publishers = self.publishers(BACKLOG, None)?;
@@ -99,7 +127,7 @@ impl Run {
         let consumers = self.subscribe(&channels, deliveries)?;
         let meter = Meter::start(target);
         // What comes a third time is beyond what is expected.
-        let consumed = consume(consumers, READY, |message, number, _| Judgement {
+        let consumed = consume(consumers, load.ready, |message, number, _| Judgement {
             delivery: number + messages * u64::from(message.attempts.saturating_sub(1)),
             answer: if message.attempts == 1 { Answer::Requeue } else { Answer::Finish },
         })?;
@@ -113,7 +141,7 @@ impl Run {
     pub(super) fn deferred(&self) -> Result<Figures, Failure> {
         const DPUB: Publishing =
             Publishing { publish: Publish::Deferred, commands: 100, window: 2, layer: Layer::Plain };
-        let Self { target, .. } = self;
+        let Self { target, load, .. } = self;
         let mut figures = Figures::default();
         let channels = self.channels()?;
         let publishers = self.publishers(DPUB, None)?;
@@ -121,7 +149,7 @@ impl Run {
         let consumers = self.subscribe(&channels, messages)?;
         let meter = Meter::start(target);
         let (published, consumed) = at_once(publishers, || {
-            consume(consumers, READY, |message, number, late| {
+            consume(consumers, load.ready, |message, number, late| {
                 // nsqd takes the time on the same clock.
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let published = Duration::from_nanos(u64::try_from(message.timestamp_ns).unwrap_or(0));
@@ -146,9 +174,11 @@ impl Run {
         let daemon = self.daemon.as_mut().ok_or_else(|| "only what was started can be stopped".to_owned())?;
         figures.time("stop", daemon.stop()?);
         figures.bytes("on disk", daemon.disk_bytes());
+        let began = Instant::now();
         daemon.start_again()?;
-        figures.time("start", daemon.start_time());
-        self.target = daemon.target(self.target.place.patience)?;
+        self.target = daemon.target(&self.target.place)?;
+        self.target.ping()?;
+        figures.time("start, to /ping", began.elapsed());
         memory(&self.target, &mut figures);
         let consumers = self.subscribe(&channels, messages)?;
         let meter = Meter::start(&self.target);
@@ -160,7 +190,7 @@ impl Run {
 
     /// Consumes as fast as it goes, until nothing is left.
     fn consume(&self, consumers: Vec<Consumers>) -> Result<Consumed, Failure> {
-        let consumed = consume(consumers, READY, |_, number, _| Judgement::finish(number))?;
+        let consumed = consume(consumers, self.load.ready, |_, number, _| Judgement::finish(number))?;
         self.target.expect_finished(&self.topic)?;
         Ok(consumed)
     }

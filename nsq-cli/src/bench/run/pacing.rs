@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Instant;
 
-use super::{READY, Run};
+use super::Run;
 use crate::bench::consumer::{Judgement, consume};
 use crate::bench::figures::{Figures, Meter, memory};
 use crate::bench::pace::Pace;
@@ -16,7 +16,7 @@ impl Run {
         let mut figures = Figures::default();
         let meter = Meter::start(target);
         let began = Instant::now();
-        let (confirmed, latencies) = Pace::confirm(target.place, topic, load, self.size, self.time_max)?;
+        let (confirmed, latencies) = Pace::confirm(&target.place, topic, load, self.size, self.time_max)?;
         // Less than the pace is what could not be kept up.
         figures.rate("published", confirmed, began.elapsed());
         figures.quantiles(["answer p50", "answer p99", "answer p99.9", "answer max"], &latencies);
@@ -32,11 +32,11 @@ impl Run {
         let channels = self.channels()?;
         let consumers = self.subscribe(&channels, load.messages)?;
         let meter = Meter::start(target);
-        let place = target.place;
+        let place = &target.place;
         let pace = Pace::new(load.rate);
         let (sent_late, consumed) = thread::scope(|scope| {
             let publishing = scope.spawn(|| pace.publish(place, topic, load.messages, self.size));
-            let consumed = consume(consumers, READY, |_, number, latencies| {
+            let consumed = consume(consumers, load.ready, |_, number, latencies| {
                 latencies.record(pace.late(number, Instant::now()));
                 Judgement::finish(number)
             });
