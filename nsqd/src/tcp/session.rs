@@ -474,7 +474,8 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, out: &mut Outb
         stream.write_all(out.pending()).await?;
         stream.flush().await?;
         stream.shutdown().await?;
-        let mut ignored = [0; 4096];
+        // On the heap, because every connection has room for all that its end may need.
+        let mut ignored = vec![0; 4096];
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
             match stream.read(&mut ignored).await? {
