@@ -22,7 +22,8 @@ pub(super) enum Step {
 }
 
 /// Leaves out what the requests behind it undo: batches that are dropped, states that are replaced, all of
-/// a topic that is deleted.
+/// a topic that is deleted. What a batch needs to be known beside it stays before the batch: the disk may refuse what
+/// comes behind.
 pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, Step)> {
     let mut dropped = HashSet::new();
     let mut saved = HashSet::new();
@@ -30,6 +31,9 @@ pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, S
     let mut steps = Vec::with_capacity(requests.len());
     for (topic, request) in requests.into_iter().rev() {
         let gone = deleted.contains(&topic);
+        if let Request::Append(_) = request {
+            saved.remove(&topic);
+        }
         let step = match request {
             Request::Append(batch) if gone || dropped.contains(&(topic, batch.first)) => {
                 Step::Skip { first: batch.first }
@@ -224,6 +228,16 @@ mod tests {
         let requests = [Request::Drop { first: 0 }, Request::Append(batch(0, 1, 10))];
         let steps = plan(requests.clone().map(|request| (ONE, request)).into());
         assert_eq!(steps, requests.map(|request| (ONE, Step::Do(request))));
+    }
+
+    #[test]
+    fn what_a_batch_needs_stays_before_it_where_a_state_follows() {
+        let append = Request::Append(batch(0, 1, 10));
+        for before in [advance(1), Request::Save(image("t"))] {
+            let requests = [before, append.clone(), Request::Save(image("t"))];
+            let steps = plan(requests.clone().map(|request| (ONE, request)).into());
+            assert_eq!(steps, requests.map(|request| (ONE, Step::Do(request))));
+        }
     }
 
     #[test]
