@@ -354,6 +354,13 @@ impl Log for Journal {
         if self.in_group { Ok(()) } else { self.keep_up() }
     }
 
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.reserve.hold()?;
+        self.commit()?;
+        let outcome = self.writer.probe(&mut self.segments);
+        Ok(outcome.inspect_err(|error| self.note_failure(error))?)
+    }
+
     fn damage(&self) -> Damage {
         self.damage
     }
