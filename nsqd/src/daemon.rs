@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::auth::{AuthServers, AuthSettings};
 use crate::certificates::Certificates;
 use crate::data_dir::DataDirLock;
-use crate::http::config::{ConfigValue as ShownValue, LiveConfig};
+use crate::http::config::{ConfigValue as ShownValue, LiveConfig, MinFreeDisk};
 use crate::http::{HttpState, Limits as HttpLimits};
 use crate::lookup::{Lookups, Settings as LookupSettings};
 use crate::metrics::snapshot::StatsFilter;
@@ -173,7 +173,12 @@ pub async fn serve(
         let context = Arc::new(tcp::Context::new(Arc::clone(&node), settings));
         servers.push(tokio::spawn(tcp::serve(listener, context, switch.stopping())));
     }
-    let app = crate::http::app(http_state(&options, &node, info, log.clone(), lookupd_addresses.clone()));
+    let app = crate::http::app(http_state(
+        &options,
+        &node,
+        info,
+        LiveParts { log: log.clone(), lookupd_addresses: lookupd_addresses.clone(), mark: mark.clone() },
+    ));
     if let (Some(listener), Some(tls)) = (https_listener, &tls) {
         servers.push(tokio::spawn(tls.clone().serve_https(listener, app.clone(), switch.stopping())));
     }
@@ -349,13 +354,27 @@ fn auth_settings(options: &Options) -> AuthSettings {
     }
 }
 
-fn http_state(
-    options: &Arc<Options>,
-    node: &Arc<Node>,
-    info: Info,
+/// What changes while the daemon runs.
+struct LiveParts {
     log: LogControl,
     lookupd_addresses: watch::Sender<Option<Vec<String>>>,
-) -> HttpState {
+    mark: Mark,
+}
+
+/// A mark as an option.
+struct KeptFree(Mark);
+
+impl MinFreeDisk for KeptFree {
+    fn bytes(&self) -> i64 {
+        self.0.keep_free().map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
+
+    fn set_bytes(&self, bytes: i64) {
+        self.0.set_keep_free(u64::try_from(bytes).ok());
+    }
+}
+
+fn http_state(options: &Arc<Options>, node: &Arc<Node>, info: Info, live: LiveParts) -> HttpState {
     let shown = Arc::clone(options);
     HttpState {
         node: Arc::clone(node),
@@ -373,8 +392,9 @@ fn http_state(
                     ConfigValue::Json(json) => ShownValue::Json(json),
                 })
             }),
-            log_level: Box::new(log),
-            lookupd_addresses,
+            log_level: Box::new(live.log),
+            lookupd_addresses: live.lookupd_addresses,
+            min_free_disk: Box::new(KeptFree(live.mark)),
         },
     }
 }

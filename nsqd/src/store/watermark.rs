@@ -69,6 +69,11 @@ impl Mark {
         Self(Arc::new(Shared { look: Box::new(look), state }))
     }
 
+    /// How many bytes are to stay free; `None`: as is usual.
+    pub fn keep_free(&self) -> Option<u64> {
+        self.state().keep_free
+    }
+
     /// What is to stay free from now on.
     pub fn set_keep_free(&self, keep_free: Option<u64>) {
         self.state().keep_free = keep_free;
@@ -268,6 +273,7 @@ mod tests {
         let mut log = Watermark::new(MemoryLog::default(), mark.clone());
         log.append(ONE, &batch(0, 1, 100)).unwrap();
         mark.set_keep_free(None);
+        assert_eq!(mark.keep_free(), None);
         assert!(log.append(ONE, &batch(1, 1, 100)).is_err());
     }
 

@@ -79,6 +79,26 @@ fn a_disk_that_something_else_fills_refuses_publishes_until_there_is_room() {
 }
 
 #[test]
+fn what_is_kept_free_is_given_to_messages_when_the_operator_says_so() {
+    if !is_for_this_daemon() {
+        return;
+    }
+    let Some((disk, directory)) = SmallDisk::new(DISK_MIB) else { return };
+    let more = i64::from(DISK_MIB) * 1_048_576;
+    let flag = format!("--min-free-disk={more}");
+    let daemon = disk.start(directory, &["--mem-queue-size=0", &flag]);
+    make(&daemon, "t");
+    expect_not_well(&daemon);
+    let mut published = Published::default();
+    expect_refused(&daemon, &mut published, "t");
+    let changed = daemon.put("/config/min_free_disk", "0");
+    assert_eq!((changed.status, changed.text()), (200, "0"));
+    expect_healed(&daemon, &mut published, "t");
+    assert_eq!(daemon.put("/config/min_free_disk", more.to_string()).status, 200);
+    expect_not_well(&daemon);
+}
+
+#[test]
 fn a_disk_that_messages_fill_takes_others_when_they_are_finished_or_deleted() {
     if !is_for_this_daemon() {
         return;
