@@ -89,6 +89,7 @@ impl StartError {
             Self::Store { .. } => Some(
                 "let the user that nsqd runs as write there, or choose another directory with --data-path=DIR".to_owned(),
             ),
+            Self::Node(crate::node::StartError::Metadata(error)) => error.advice(),
             _ => None,
         }
     }
