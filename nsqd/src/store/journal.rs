@@ -128,8 +128,10 @@ impl Journal {
             Checkpoint::Whole(index, location) => (index, location),
             Checkpoint::Missing => (Index::default(), Location { segment: 0, offset: 0 }),
             Checkpoint::Damaged => {
-                tracing::error!("the index of the journal is damaged and was set aside: everything is read");
-                damage.databases += 1;
+                tracing::error!(
+                    "the index of the journal is damaged and was set aside: everything is read, and nothing is lost by that"
+                );
+                damage.indexes += 1;
                 (Index::default(), Location { segment: 0, offset: 0 })
             }
         };
@@ -143,7 +145,7 @@ impl Journal {
                 offset = range.start,
                 bytes = range.end - range.start,
                 file,
-                "part of the journal is damaged; what was in it is lost"
+                "part of the journal is damaged: what of it is still needed is lost"
             );
         }
         let upkeep = Upkeep::new(recovered.bytes);

@@ -57,8 +57,10 @@ pub struct Damage {
     pub batches: u64,
     /// Saved states that could not be read.
     pub images: u64,
-    /// Whole databases that would not open, and indexes that had to be made anew. They were set aside.
+    /// Whole databases that would not open. They were set aside.
     pub databases: u64,
+    /// Indexes that had to be made anew, by reading everything. They were set aside.
+    pub indexes: u64,
 }
 
 /// Why the disk did not do what was asked.

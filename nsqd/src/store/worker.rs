@@ -18,7 +18,6 @@ mod queue;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -71,9 +70,8 @@ struct Shared {
     health: Mutex<Result<(), String>>,
     /// Beneath which batches are refused, whether there was an attempt or not.
     mark: Option<Mark>,
-    damaged_batches: AtomicU64,
-    damaged_images: AtomicU64,
-    damaged_databases: AtomicU64,
+    /// What was found damaged. Locked to set or to copy it.
+    damage: Mutex<Damage>,
 }
 
 impl Store {
@@ -136,12 +134,7 @@ impl Store {
 
     /// What was found damaged so far.
     pub fn damage(&self) -> Damage {
-        let shared = &self.handle.shared;
-        Damage {
-            batches: shared.damaged_batches.load(Ordering::Relaxed),
-            images: shared.damaged_images.load(Ordering::Relaxed),
-            databases: shared.damaged_databases.load(Ordering::Relaxed),
-        }
+        *self.handle.shared.damage.lock().expect(NO_PANIC)
     }
 
     /// Blocks until everything submitted is done and synced, and the thread has ended. Only the first call
@@ -169,9 +162,7 @@ impl Drop for Handle {
 
 impl Shared {
     fn note_damage(&self, damage: Damage) {
-        self.damaged_batches.store(damage.batches, Ordering::Relaxed);
-        self.damaged_images.store(damage.images, Ordering::Relaxed);
-        self.damaged_databases.store(damage.databases, Ordering::Relaxed);
+        *self.damage.lock().expect(NO_PANIC) = damage;
     }
 
     fn note_health(&self, now: Result<(), String>) {
@@ -206,11 +197,8 @@ impl Worker {
             queue: Queue::new(options.pending_bytes_max, options.group_bytes_max),
             health: Mutex::new(Ok(())),
             mark: log.mark(),
-            damaged_batches: AtomicU64::new(0),
-            damaged_images: AtomicU64::new(0),
-            damaged_databases: AtomicU64::new(0),
+            damage: Mutex::new(log.damage()),
         });
-        shared.note_damage(log.damage());
         Self {
             log,
             deliver,

@@ -1,6 +1,6 @@
 //! The thread that owns the disk, over logs in memory that fail on purpose.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::task::Poll;
 
