@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::auth::{AuthServers, AuthSettings};
 use crate::certificates::Certificates;
 use crate::data_dir::DataDirLock;
-use crate::http::config::{ConfigValue as ShownValue, LiveConfig};
+use crate::http::config::{ConfigValue as ShownValue, LiveConfig, MinFreeDisk};
 use crate::http::{HttpState, Limits as HttpLimits};
 use crate::lookup::{Lookups, Settings as LookupSettings};
 use crate::metrics::snapshot::StatsFilter;
@@ -35,7 +35,7 @@ use crate::store::journal::{Journal, JournalSettings};
 use crate::store::lazy::Lazy;
 use crate::store::places::Places;
 use crate::store::sled::SledLog;
-use crate::store::watermark::{Lift, Room, Watermark};
+use crate::store::watermark::{Mark, Room, Watermark};
 use crate::store::worker::StoreOptions;
 use crate::store::{JOURNAL_DIRECTORY, Log, LogError, SPILL_DIRECTORY};
 use crate::tcp::{self, TcpSettings};
@@ -89,6 +89,7 @@ impl StartError {
             Self::Store { .. } => Some(
                 "let the user that nsqd runs as write there, or choose another directory with --data-path=DIR".to_owned(),
             ),
+            Self::Node(crate::node::StartError::Metadata(error)) => error.advice(),
             _ => None,
         }
     }
@@ -159,8 +160,8 @@ pub async fn serve(
     options.bound(ports.tcp, ports.http);
     let options = Arc::new(options);
 
-    let watermarks = Lift::default();
-    let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir, &watermarks))?;
+    let mark = mark(&options, &data_dir);
+    let node = tokio::task::block_in_place(|| open_node(&options, clock, &data_dir, &mark))?;
     let switch = StopSwitch::new();
     let background = [tokio::spawn(node.run_timers()), tokio::spawn(node.run_metadata())];
     // Kept to the end: the lookups follow it, whether there is HTTP to change it or not.
@@ -173,7 +174,12 @@ pub async fn serve(
         let context = Arc::new(tcp::Context::new(Arc::clone(&node), settings));
         servers.push(tokio::spawn(tcp::serve(listener, context, switch.stopping())));
     }
-    let app = crate::http::app(http_state(&options, &node, info, log.clone(), lookupd_addresses.clone()));
+    let app = crate::http::app(http_state(
+        &options,
+        &node,
+        info,
+        LiveParts { log: log.clone(), lookupd_addresses: lookupd_addresses.clone(), mark: mark.clone() },
+    ));
     if let (Some(listener), Some(tls)) = (https_listener, &tls) {
         servers.push(tokio::spawn(tls.clone().serve_https(listener, app.clone(), switch.stopping())));
     }
@@ -205,20 +211,15 @@ pub async fn serve(
     }
     background.iter().for_each(tokio::task::JoinHandle::abort);
     // What is only in memory may have the room that was kept free.
-    watermarks.lift();
+    mark.lift();
     tokio::task::block_in_place(|| node.stop())?;
     info!("NSQ: bye");
     Ok(())
 }
 
-fn open_node(
-    options: &Options,
-    clock: Clock,
-    data_dir: &Path,
-    watermarks: &Lift,
-) -> Result<Arc<Node>, StartError> {
+fn open_node(options: &Options, clock: Clock, data_dir: &Path, mark: &Mark) -> Result<Arc<Node>, StartError> {
     let durability = durability(options);
-    let logs = open_logs(options, durability, data_dir, watermarks)?;
+    let logs = open_logs(options, durability, data_dir, mark)?;
     let settings = NodeSettings {
         node_id: options.node_id,
         data_path: data_dir.to_owned(),
@@ -240,7 +241,7 @@ fn open_logs(
     options: &Options,
     durability: Durability,
     data_dir: &Path,
-    watermarks: &Lift,
+    mark: &Mark,
 ) -> Result<Places<Box<dyn Log>>, StartError> {
     let journal_settings = JournalSettings {
         default_durability: durability,
@@ -248,18 +249,20 @@ fn open_logs(
         sync_timeout: options.sync_timeout,
         ..JournalSettings::default()
     };
-    // -1 leaves it to the watermark.
-    let keep_free = u64::try_from(options.min_free_disk).ok();
-    let watched = |log: Box<dyn Log>| {
-        let data_dir = data_dir.to_owned();
-        let room = move || Room::on(&data_dir);
-        Box::new(Watermark::new(log, keep_free, room, watermarks.clone())) as Box<dyn Log>
-    };
+    let watched = |log: Box<dyn Log>| Box::new(Watermark::new(log, mark.clone())) as Box<dyn Log>;
     let spill = open_log(data_dir.join(SPILL_DIRECTORY), |path| Ok(Box::new(SledLog::open(path)?)))?;
     let journal = open_log(data_dir.join(JOURNAL_DIRECTORY), move |path| {
         Ok(Box::new(Journal::open(path, journal_settings)?))
     })?;
     Ok(Places { spill: watched(spill), journal: watched(journal) })
+}
+
+/// What is to stay free of the file system that the data is on.
+fn mark(options: &Options, data_dir: &Path) -> Mark {
+    // -1 leaves it to the mark.
+    let keep_free = u64::try_from(options.min_free_disk).ok();
+    let data_dir = data_dir.to_owned();
+    Mark::new(keep_free, move || Room::on(&data_dir))
 }
 
 fn open_log(
@@ -352,13 +355,27 @@ fn auth_settings(options: &Options) -> AuthSettings {
     }
 }
 
-fn http_state(
-    options: &Arc<Options>,
-    node: &Arc<Node>,
-    info: Info,
+/// What changes while the daemon runs.
+struct LiveParts {
     log: LogControl,
     lookupd_addresses: watch::Sender<Option<Vec<String>>>,
-) -> HttpState {
+    mark: Mark,
+}
+
+/// A mark as an option.
+struct KeptFree(Mark);
+
+impl MinFreeDisk for KeptFree {
+    fn bytes(&self) -> i64 {
+        self.0.keep_free().map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
+
+    fn set_bytes(&self, bytes: i64) {
+        self.0.set_keep_free(u64::try_from(bytes).ok());
+    }
+}
+
+fn http_state(options: &Arc<Options>, node: &Arc<Node>, info: Info, live: LiveParts) -> HttpState {
     let shown = Arc::clone(options);
     HttpState {
         node: Arc::clone(node),
@@ -376,8 +393,9 @@ fn http_state(
                     ConfigValue::Json(json) => ShownValue::Json(json),
                 })
             }),
-            log_level: Box::new(log),
-            lookupd_addresses,
+            log_level: Box::new(live.log),
+            lookupd_addresses: live.lookupd_addresses,
+            min_free_disk: Box::new(KeptFree(live.mark)),
         },
     }
 }

@@ -36,6 +36,8 @@ pub struct DamageStats {
     pub states: u64,
     /// Whole databases.
     pub databases: u64,
+    /// Indexes of what is there. They were made anew, and nothing is lost by that.
+    pub indexes: u64,
 }
 
 impl DamageStats {

@@ -83,6 +83,29 @@ impl SmallDisk {
         fs::remove_file(self.ballast()).expect("it was filled");
     }
 
+    /// Lets the daemon change nothing there any more but what it has open. What somebody writes to cannot be mounted
+    /// anew, so the same directory is mounted over it.
+    ///
+    /// # Panics
+    /// When that is not permitted.
+    pub fn make_read_only(&self) {
+        self.run_within("mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\"");
+    }
+
+    /// Undoes that.
+    pub fn make_writable(&self) {
+        self.run_within("umount \"$1\"");
+    }
+
+    fn run_within(&self, script: &str) {
+        let id = self.keeper.id().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &id, "--user", "--mount", "--preserve-credentials", "--"]);
+        command.args(["sh", "-c", script, "sh"]).arg(&self.mounted_on);
+        let output = command.output().expect("nsenter has started the daemon");
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// The directory as it is seen from outside of the namespace.
     pub fn path(&self) -> PathBuf {
         let inside = self.mounted_on.strip_prefix("/").expect("the temporary directory has an absolute path");

@@ -147,6 +147,8 @@ pub(crate) struct Log {
     readers: usize,
     /// Batches whose write failed and is to be repeated.
     failed: BTreeSet<Position>,
+    /// The same, and those of them that are being written again.
+    refused: BTreeSet<Position>,
     /// Batches that are handed over to be written and are not known to be on the disk.
     writing: BTreeSet<Position>,
     /// How many batches are on the disk or on their way there.
@@ -174,6 +176,7 @@ impl Log {
             loaded_bytes: 0,
             readers: 0,
             failed: BTreeSet::new(),
+            refused: BTreeSet::new(),
             writing: BTreeSet::new(),
             on_disk: 0,
             requests: VecDeque::new(),
@@ -220,9 +223,13 @@ impl Log {
         self.on_disk > 0
     }
 
-    /// Whether the disk is refusing what this log gives it.
+    /// Whether the disk is refusing what this log gives it: also while it is asked again, until it has taken everything
+    /// that it refused and that is still needed.
+    ///
+    /// So what memory holds beyond its limits is what waited for the disk when that first refused, and not some more
+    /// with each attempt.
     pub(crate) fn is_failing(&self) -> bool {
-        !self.failed.is_empty()
+        !self.refused.is_empty()
     }
 
     /// Whether nothing before `end` is still to reach the disk.
@@ -524,6 +531,7 @@ impl Log {
         self.writing.remove(&first);
         // A write that failed may have been done nevertheless.
         self.failed.remove(&first);
+        self.refused.remove(&first);
         self.requests.push_back(Request::Drop { first });
     }
 

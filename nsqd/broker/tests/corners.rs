@@ -111,6 +111,53 @@ fn a_failing_disk_refuses_batches_before_memory_grows() {
     }
 }
 
+/// When a disk that refused is asked again.
+const RETRIED: Now =
+    Now { monotonic_ns: NOW.monotonic_ns + 1_000_000_000, unix_ns: NOW.unix_ns + 1_000_000_000 };
+
+/// A topic whose memory is full, and whose disk has refused what should make room.
+fn topic_on_failing_disk(delay: Duration) -> Topic {
+    let mut topic = Topic::new(settings("topic", 100));
+    topic.create_channel(NOW, ChannelName::parse("c").unwrap());
+    while publish(&mut topic, 30, b"m", delay).is_ok() {
+        refuse_all(&mut topic);
+    }
+    topic
+}
+
+#[test]
+fn a_failing_disk_is_failing_while_it_is_asked_again() {
+    for delay in [Duration::ZERO, Duration::from_secs(60)] {
+        let mut topic = topic_on_failing_disk(delay);
+        for _ in 0..3 {
+            topic.handle_timeout(RETRIED);
+            // The answer is not there yet.
+            assert_eq!(publish(&mut topic, 30, b"m", delay), Err(PublishError::StoreFailing), "{delay:?}");
+            refuse_all(&mut topic);
+        }
+        topic.handle_timeout(RETRIED);
+        let mut disk = Disk::default();
+        disk.carry_out(&mut topic);
+        assert!(!disk.batches.is_empty());
+        assert_eq!(publish(&mut topic, 30, b"m", delay), Ok(()), "{delay:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_has_nothing_left_to_be_asked_for_is_not_failing_any_more() {
+    for is_asked_again in [false, true] {
+        let mut topic = topic_on_failing_disk(Duration::ZERO);
+        if is_asked_again {
+            topic.handle_timeout(RETRIED);
+        }
+        topic.empty_channel(NOW, &ChannelName::parse("c").unwrap());
+        // There would be no write that could tell that it takes writes again.
+        assert_eq!(publish(&mut topic, 200, b"m", Duration::ZERO), Ok(()));
+        refuse_all(&mut topic);
+        assert_eq!(publish(&mut topic, 30, b"m", Duration::ZERO), Err(PublishError::StoreFailing));
+    }
+}
+
 #[test]
 fn what_a_paused_ephemeral_topic_cannot_hold_is_dropped_and_not_let_through() {
     for delay in [Duration::ZERO, Duration::from_secs(60)] {

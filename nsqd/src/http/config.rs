@@ -1,4 +1,4 @@
-//! `GET` and `PUT /config/{option}`: what the daemon runs with, and the two options that change while it does.
+//! `GET` and `PUT /config/{option}`: what the daemon runs with, and the three options that change while it does.
 //!
 //! A change lasts until the daemon stops.
 
@@ -22,6 +22,8 @@ pub struct LiveConfig {
     pub log_level: Box<dyn LogLevel>,
     /// Where the nsqlookupds are; `None` once a `null` was put. Receivers are told of every change.
     pub lookupd_addresses: watch::Sender<Option<Vec<String>>>,
+    /// What is to stay free of the disk.
+    pub min_free_disk: Box<dyn MinFreeDisk>,
 }
 
 /// Finds the value of an option by its key; `None` for a key no option has.
@@ -42,6 +44,14 @@ pub trait LogLevel: Send + Sync {
     fn level(&self) -> Level;
     /// Asks for another, at once.
     fn set_level(&self, level: Level);
+}
+
+/// How many bytes of the disk are to stay free, which can be asked for and changed; -1: as is usual.
+pub trait MinFreeDisk: Send + Sync {
+    /// How many now.
+    fn bytes(&self) -> i64;
+    /// Asks for another number, at once.
+    fn set_bytes(&self, bytes: i64);
 }
 
 impl LogLevel for LogControl {
@@ -79,6 +89,7 @@ pub(super) async fn change(
             let addresses = addresses(&value)?;
             state.config.lookupd_addresses.send_replace(addresses);
         }
+        MIN_FREE_DISK => state.config.min_free_disk.set_bytes(min_free_disk(&value)?),
         _ => return Err(invalid_option()),
     }
     shown(&state.config, &option)
@@ -88,6 +99,7 @@ fn shown(config: &LiveConfig, option: &str) -> Result<Reply, HttpError> {
     match option {
         LOG_LEVEL => Ok(Reply::json(&config.log_level.level().number())),
         LOOKUPD_ADDRESSES => Ok(Reply::json(&*config.lookupd_addresses.borrow())),
+        MIN_FREE_DISK => Ok(Reply::json(&config.min_free_disk.bytes())),
         _ => match (config.option)(option).ok_or_else(invalid_option)? {
             ConfigValue::Text(text) => Ok(Reply::Text(text.into())),
             ConfigValue::Json(value) => Ok(Reply::json(&value)),
@@ -98,6 +110,11 @@ fn shown(config: &LiveConfig, option: &str) -> Result<Reply, HttpError> {
 fn log_level(value: &Bytes) -> Result<Level, HttpError> {
     let word = std::str::from_utf8(value).map_err(|_| invalid_value())?;
     word.parse().map_err(|_| invalid_value())
+}
+
+fn min_free_disk(value: &Bytes) -> Result<i64, HttpError> {
+    let bytes: i64 = serde_json::from_slice(value).map_err(|_| invalid_value())?;
+    if bytes < -1 { Err(invalid_value()) } else { Ok(bytes) }
 }
 
 /// A `null` in the list is an empty text, as Go reads it.
@@ -117,6 +134,7 @@ fn invalid_option() -> HttpError {
 
 const LOG_LEVEL: &str = "log_level";
 const LOOKUPD_ADDRESSES: &str = "nsqlookupd_tcp_addresses";
+const MIN_FREE_DISK: &str = "min_free_disk";
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +189,24 @@ mod tests {
             assert_eq!(server.ask(put(option, value)).await.code(), answer, "{value}");
         }
         assert_eq!(*changes.borrow_and_update(), Some(vec![String::new(), "a:1".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn what_is_to_stay_free_changes_at_once() {
+        let server = Server::new();
+        assert_eq!(server.ask(get("/config/min_free_disk")).await.code(), "200 -1");
+        for (value, answer) in [
+            ("1073741824", "200 1073741824"),
+            ("-2", "400 INVALID_VALUE"),
+            ("1.5", "400 INVALID_VALUE"),
+            ("\"1\"", "400 INVALID_VALUE"),
+            ("1GB", "400 INVALID_VALUE"),
+            ("99999999999999999999", "400 INVALID_VALUE"),
+            ("", "413 INVALID_VALUE"),
+        ] {
+            assert_eq!(server.ask(put("/config/min_free_disk", value)).await.code(), answer, "{value}");
+        }
+        assert_eq!(server.ask(get("/config/min_free_disk")).await.code(), "200 1073741824");
     }
 
     #[tokio::test]

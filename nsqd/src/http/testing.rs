@@ -14,7 +14,7 @@ use nsq::daemon::http::App;
 use nsq::daemon::logging::Level;
 use tokio::sync::watch;
 
-use super::config::{ConfigValue, LiveConfig, LogLevel};
+use super::config::{ConfigValue, LiveConfig, LogLevel, MinFreeDisk};
 use super::{HttpState, Limits, app};
 use crate::node::Node;
 
@@ -52,6 +52,7 @@ impl Server {
                 option: Box::new(option),
                 log_level: Box::new(Mutex::new(Level::Info)),
                 lookupd_addresses: sender,
+                min_free_disk: Box::new(Mutex::new(-1)),
             },
         };
         Self { app: app(state), lookupd_addresses, _data_path: data_path }
@@ -121,6 +122,16 @@ fn option(key: &str) -> Option<ConfigValue> {
         "msg_timeout" => ConfigValue::Json(60_000_000_000_i64.into()),
         _ => return None,
     })
+}
+
+impl MinFreeDisk for Mutex<i64> {
+    fn bytes(&self) -> i64 {
+        *self.lock().unwrap()
+    }
+
+    fn set_bytes(&self, bytes: i64) {
+        *self.lock().unwrap() = bytes;
+    }
 }
 
 impl LogLevel for Mutex<Level> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use nsq::daemon::http::{HttpError, Query, Reply};
+use nsq::wire::name::TopicName;
 
 use super::{HttpState, arguments};
 use crate::node::Durability;
@@ -17,12 +18,19 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, query: Query) ->
             let durability = Durability::parse(level)
                 // An ephemeral topic never touches the disk.
                 .filter(|level| !topic.is_ephemeral() || !level.is_durable())
-                .ok_or_else(|| HttpError::new(StatusCode::BAD_REQUEST, "INVALID_DURABILITY"))?;
+                .ok_or_else(|| invalid_durability(&topic, level))?;
             let created = state.node.create_topic_with(topic, durability);
             created.map_err(|error| arguments::refusal("/topic/create", error))?;
         }
     }
     Ok(Reply::Empty)
+}
+
+/// The answer has room for a code only, so the log says what would do.
+fn invalid_durability(topic: &TopicName, level: &str) -> HttpError {
+    let known = if topic.is_ephemeral() { "memory, for it is ephemeral" } else { "memory, os or disk" };
+    tracing::warn!(topic = %topic, "topic {topic} cannot have the durability {level:?}: it is {known}");
+    HttpError::new(StatusCode::BAD_REQUEST, "INVALID_DURABILITY")
 }
 
 pub(super) async fn delete(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {

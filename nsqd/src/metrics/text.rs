@@ -28,10 +28,10 @@ fn write_all(
     writeln!(out, "\nHealth: {}", health_text(&snapshot.health))?;
     let damage = &snapshot.damage;
     if !damage.is_none() {
-        let DamageStats { batches, states, databases } = damage;
+        let DamageStats { batches, states, databases, indexes } = damage;
         writeln!(
             out,
-            "Damaged on disk: {batches} batches, {states} states, {databases} databases set aside"
+            "Damaged on disk: {batches} batches, {states} states, {databases} databases, {indexes} indexes set aside"
         )?;
     }
     if let Some(memory) = memory {
@@ -161,9 +161,12 @@ mod tests {
     fn damage_is_told_and_only_then() {
         let mut snapshot = sample::snapshot();
         StatsFilter::default().apply(&mut snapshot);
-        snapshot.damage = DamageStats { batches: 2, states: 0, databases: 1 };
+        snapshot.damage = DamageStats { batches: 2, states: 0, databases: 1, indexes: 0 };
         let text = stats(sample::BANNER, &snapshot, None);
-        assert!(text.contains("\nDamaged on disk: 2 batches, 0 states, 1 databases set aside\n"), "{text}");
+        assert!(
+            text.contains("\nDamaged on disk: 2 batches, 0 states, 1 databases, 0 indexes set aside\n"),
+            "{text}"
+        );
         assert_eq!(text.lines().count(), stats_without_damage(snapshot).lines().count() + 1);
     }
 

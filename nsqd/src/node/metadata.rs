@@ -41,6 +41,18 @@ pub enum MetadataError {
 }
 
 impl MetadataError {
+    /// What the operator can do about it.
+    pub(crate) fn advice(&self) -> Option<String> {
+        match self {
+            Self::Read(path, _) => Some(format!("let the user that nsqd runs as read {}", path.display())),
+            Self::Parse(path, _) => Some(format!(
+                "repair the file, or move it away (mv {0} {0}.bad): then the topics and channels that the store knows are there",
+                path.display()
+            )),
+            Self::Write(..) => None,
+        }
+    }
+
     /// Whether the file is as it was only because there was no room to write it.
     pub(super) fn is_disk_full(&self) -> bool {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];

@@ -284,10 +284,6 @@ impl Node {
         loop {
             let handle = self.topic_or_new(topic);
             let store = &handle.store;
-            let refused = || {
-                let cause = store.health().err();
-                PublishError::Store(cause.unwrap_or_else(|| "the disk does not keep up".to_owned()))
-            };
             let outcome = handle.with(|Locked { topic, now, .. }| {
                 // Under the lock: what is taken before a topic is written down for the last time is written with it.
                 if self.is_exiting() {
@@ -295,13 +291,14 @@ impl Node {
                 }
                 let messages = messages
                     .take_if(|messages| store.has_room() || !topic.needs_disk_for(messages, delay))?;
-                Some(topic.publish(now, messages, delay).map(|()| topic.end()).map_err(|_| refused()))
+                Some(Ok(topic.publish(now, messages, delay).map(|()| topic.end())))
             });
             match outcome {
-                Ok(Some(Ok(end))) => {
+                Ok(Some(Ok(Ok(end)))) => {
                     let is_safe = !handle.is_durable || handle.until_stored(end).await;
-                    return if is_safe { Ok(()) } else { Err(refused()) };
+                    return if is_safe { Ok(()) } else { Err(refused_by(store)) };
                 }
+                Ok(Some(Ok(Err(nsqd_broker::PublishError::StoreFailing)))) => return Err(refused_by(store)),
                 Ok(Some(Err(error))) => return Err(error),
                 Ok(None) => store.room().await,
                 // It was deleted at this moment: the messages go to the next of that name.
@@ -532,7 +529,7 @@ impl Node {
 
     // ---- state ---------------------------------------------------------------------------------------
 
-    /// Whether the disk did what was asked of it last.
+    /// Why publishes that need the disk would be refused now.
     pub fn health(&self) -> Result<(), String> {
         let [spill, journal] = self.surroundings.stores.all().map(Store::health);
         spill.and(journal)
@@ -551,6 +548,12 @@ impl Node {
     fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, Topics> {
         self.topics.read().expect(NO_PANIC)
     }
+}
+
+/// What a publisher is told whose messages the store did not take.
+fn refused_by(store: &Store) -> PublishError {
+    let cause = store.health().err();
+    PublishError::Store(cause.unwrap_or_else(|| "the disk refused a write, which is tried again".to_owned()))
 }
 
 const NO_PANIC: &str = "no code panics while it holds a lock of the node";

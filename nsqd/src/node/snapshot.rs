@@ -51,6 +51,7 @@ impl Node {
             damage.batches += found.batches;
             damage.states += found.images;
             damage.databases += found.databases;
+            damage.indexes += found.indexes;
         }
         damage
     }

@@ -112,7 +112,7 @@ options! {
             /// positions, attempts and due times are saved while they change.
             pub sync_timeout: Duration = flag("sync-timeout").default("2s"),
             /// How many bytes of the file system are to stay free: with less, no message is taken that needs the disk.
-            /// -1 is 1 % of it, at most 256 MiB.
+            /// -1 is 1 % of it, at most 256 MiB. PUT /config/min_free_disk changes it until the next start.
             pub min_free_disk: i64 = flag("min-free-disk").default("-1"),
             /// How many workers look for expired messages in NSQ; here nothing scans.
             pub queue_scan_worker_pool_max: i64 = flag("queue-scan-worker-pool-max").default("4").no_effect(),

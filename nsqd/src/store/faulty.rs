@@ -28,6 +28,8 @@ pub enum Call {
     Sync,
     /// [`Log::handle_due`]
     HandleDue,
+    /// [`Log::probe`]
+    Probe,
 }
 
 /// Passes every call on to the log inside, except those that are to fail: they do nothing and are
@@ -98,6 +100,10 @@ impl<L: Log> Log for FaultyLog<L> {
 
     fn handle_due(&mut self) -> Result<(), LogError> {
         self.pass(Call::HandleDue)?.handle_due()
+    }
+
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.pass(Call::Probe)?.probe()
     }
 
     fn damage(&self) -> Damage {

@@ -125,8 +125,10 @@ impl Journal {
             Checkpoint::Whole(index, location) => (index, location),
             Checkpoint::Missing => (Index::default(), Location { segment: 0, offset: 0 }),
             Checkpoint::Damaged => {
-                tracing::error!("the index of the journal is damaged and was set aside: everything is read");
-                damage.databases += 1;
+                tracing::error!(
+                    "the index of the journal is damaged and was set aside: everything is read, and nothing is lost by that"
+                );
+                damage.indexes += 1;
                 (Index::default(), Location { segment: 0, offset: 0 })
             }
         };
@@ -140,7 +142,7 @@ impl Journal {
                 offset = range.start,
                 bytes = range.end - range.start,
                 file,
-                "part of the journal is damaged; what was in it is lost"
+                "part of the journal is damaged: what of it is still needed is lost"
             );
         }
         let upkeep = Upkeep::new(recovered.bytes);
@@ -349,6 +351,13 @@ impl Log for Journal {
     fn handle_due(&mut self) -> Result<(), LogError> {
         // A group that is not complete must not be written, and must not be forgotten if something fails.
         if self.in_group { Ok(()) } else { self.keep_up() }
+    }
+
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.reserve.hold()?;
+        self.commit()?;
+        let outcome = self.writer.probe(&mut self.segments);
+        Ok(outcome.inspect_err(|error| self.note_failure(error))?)
     }
 
     fn damage(&self) -> Damage {

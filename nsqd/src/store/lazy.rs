@@ -81,6 +81,11 @@ impl<L: Log> Log for Lazy<L> {
         self.log.as_mut().map_or(Ok(()), L::handle_due)
     }
 
+    /// What failed may be that it could not be made.
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.needed()?.probe()
+    }
+
     fn damage(&self) -> Damage {
         self.log.as_ref().map_or_else(Damage::default, L::damage)
     }

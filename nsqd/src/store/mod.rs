@@ -26,6 +26,8 @@ mod suite;
 pub mod watermark;
 pub mod worker;
 
+use self::watermark::Mark;
+
 /// Where in the data directory the spill is.
 pub const SPILL_DIRECTORY: &str = "spill";
 
@@ -56,8 +58,10 @@ pub struct Damage {
     pub batches: u64,
     /// Saved states that could not be read.
     pub images: u64,
-    /// Whole databases that would not open, and indexes that had to be made anew. They were set aside.
+    /// Whole databases that would not open. They were set aside.
     pub databases: u64,
+    /// Indexes that had to be made anew, by reading everything. They were set aside.
+    pub indexes: u64,
 }
 
 /// Why the disk did not do what was asked.
@@ -122,6 +126,17 @@ pub trait Log: Send {
         Ok(())
     }
 
+    /// Whether a batch would be taken now, as far as that shows without one. Tries what an append that failed before is
+    /// to succeed in; never called within a group.
+    fn probe(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    /// The mark beneath which room must not fall for batches to be taken, where there is one.
+    fn mark(&self) -> Option<Mark> {
+        None
+    }
+
     /// What was found damaged since the log was opened.
     fn damage(&self) -> Damage {
         Damage::default()
@@ -168,6 +183,14 @@ impl Log for Box<dyn Log> {
 
     fn handle_due(&mut self) -> Result<(), LogError> {
         (**self).handle_due()
+    }
+
+    fn probe(&mut self) -> Result<(), LogError> {
+        (**self).probe()
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        (**self).mark()
     }
 
     fn damage(&self) -> Damage {

@@ -320,6 +320,11 @@ impl Log for SledLog {
         Ok(())
     }
 
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.keeper.reserve.hold()?;
+        self.keeper.sync()
+    }
+
     fn damage(&self) -> Damage {
         self.keeper.damage
     }

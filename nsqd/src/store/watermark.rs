@@ -4,8 +4,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use nsqd_broker::storage::{Position, Progress, StoredBatch, TopicImage};
@@ -43,65 +42,98 @@ impl Room {
     }
 }
 
-/// Lets all watermarks that share it take what comes, however little room there is: at a stop what is not taken is lost.
-#[derive(Debug, Clone, Default)]
-pub struct Lift(Arc<AtomicBool>);
+/// How much room is to stay free, and whether it is: one for the logs on a file system, and for whoever asks.
+#[derive(Clone)]
+pub struct Mark(Arc<Shared>);
 
-impl Lift {
-    /// From now on nothing is refused.
-    pub fn lift(&self) {
-        self.0.store(true, Ordering::Release);
-    }
+struct Shared {
+    look: Box<dyn Fn() -> io::Result<Room> + Send + Sync>,
+    /// Locked to read or set it, never while somebody looks.
+    state: Mutex<State>,
 }
 
-/// A log that takes no batch while less than some room is left beside it.
-pub struct Watermark<L> {
-    inner: L,
+#[derive(Clone, Copy)]
+struct State {
     /// How many bytes are to stay free; `None`: as is usual.
     keep_free: Option<u64>,
-    look: Box<dyn FnMut() -> io::Result<Room> + Send>,
-    lift: Lift,
-    /// When somebody looked last, and whether there was room.
-    looked: Option<(Instant, Result<(), String>)>,
+    /// From now on nothing is refused.
+    lifted: bool,
+    /// When somebody looked last and what room there was, where the file system said so.
+    looked: Option<(Instant, Option<Room>)>,
 }
 
-impl<L: Log> Watermark<L> {
-    /// Refuses what comes while less than `keep_free` bytes are free, by what `look` says. `None` is 1 % of the file
-    /// system, at most 256 MiB.
-    pub fn new(
-        inner: L,
-        keep_free: Option<u64>,
-        look: impl FnMut() -> io::Result<Room> + Send + 'static,
-        lift: Lift,
-    ) -> Self {
-        Self { inner, keep_free, look: Box::new(look), lift, looked: None }
+impl Mark {
+    /// `keep_free` bytes are to stay free, by what `look` says. `None` is 1 % of the file system, at most 256 MiB.
+    pub fn new(keep_free: Option<u64>, look: impl Fn() -> io::Result<Room> + Send + Sync + 'static) -> Self {
+        let state = Mutex::new(State { keep_free, lifted: false, looked: None });
+        Self(Arc::new(Shared { look: Box::new(look), state }))
     }
 
-    fn check(&mut self) -> Result<(), LogError> {
-        if self.lift.0.load(Ordering::Acquire) {
+    /// How many bytes are to stay free; `None`: as is usual.
+    pub fn keep_free(&self) -> Option<u64> {
+        self.state().keep_free
+    }
+
+    /// What is to stay free from now on.
+    pub fn set_keep_free(&self, keep_free: Option<u64>) {
+        self.state().keep_free = keep_free;
+    }
+
+    /// Takes what comes from now on, however little room there is: at a stop what is not taken is lost.
+    pub fn lift(&self) {
+        self.state().lifted = true;
+    }
+
+    /// Why no batch is taken now.
+    ///
+    /// # Errors
+    ///
+    /// Less is free than is to be kept so.
+    pub fn check(&self) -> Result<(), String> {
+        let State { keep_free, lifted, looked } = *self.state();
+        if lifted {
             return Ok(());
         }
         let now = Instant::now();
-        let is_fresh = |(at, _): &&(Instant, _)| now.duration_since(*at) < LOOK_INTERVAL;
-        let known = self.looked.as_ref().filter(is_fresh).map(|(_, room)| room.clone());
-        let outcome = known.unwrap_or_else(|| {
-            let outcome = self.look_again();
-            self.looked = Some((now, outcome.clone()));
-            outcome
-        });
-        outcome.map_err(|reason| io::Error::new(io::ErrorKind::StorageFull, reason).into())
-    }
-
-    fn look_again(&mut self) -> Result<(), String> {
+        let known = looked.filter(|(at, _)| now.saturating_duration_since(*at) < LOOK_INTERVAL);
+        let room = match known {
+            Some((_, room)) => room,
+            None => {
+                let room = (self.0.look)().ok();
+                self.state().looked = Some((now, room));
+                room
+            }
+        };
         // Where the file system does not say, the write itself will tell.
-        let Ok(Room { free, total }) = (self.look)() else { return Ok(()) };
-        let keep_free = self.keep_free.unwrap_or_else(|| (total / KEPT_PART).min(KEPT_BYTES_MAX));
+        let Some(Room { free, total }) = room else { return Ok(()) };
+        let keep_free = keep_free.unwrap_or_else(|| (total / KEPT_PART).min(KEPT_BYTES_MAX));
         match free < keep_free {
             true => Err(format!(
                 "the disk is nearly full: {free} bytes are free and {keep_free} are kept so (--min-free-disk)"
             )),
             false => Ok(()),
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+/// A log that takes no batch while less room is left beside it than is to stay free.
+pub struct Watermark<L> {
+    inner: L,
+    mark: Mark,
+}
+
+impl<L: Log> Watermark<L> {
+    /// Refuses batches while `mark` says why.
+    pub fn new(inner: L, mark: Mark) -> Self {
+        Self { inner, mark }
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        self.mark.check().map_err(|reason| io::Error::new(io::ErrorKind::StorageFull, reason).into())
     }
 }
 
@@ -147,6 +179,15 @@ impl<L: Log> Log for Watermark<L> {
         self.inner.handle_due()
     }
 
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.check()?;
+        self.inner.probe()
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        Some(self.mark.clone())
+    }
+
     fn damage(&self) -> Damage {
         self.inner.damage()
     }
@@ -154,6 +195,8 @@ impl<L: Log> Log for Watermark<L> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
     use crate::store::memory::MemoryLog;
     use crate::store::suite::{ONE, batch, image, log_suite};
@@ -161,24 +204,24 @@ mod tests {
     log_suite!({
         let disk = MemoryLog::default();
         move || {
-            Box::new(Watermark::new(disk.clone(), None, || Room::on(Path::new("/")), Lift::default()))
-                as Box<dyn Log>
+            let mark = Mark::new(None, || Room::on(Path::new("/")));
+            Box::new(Watermark::new(disk.clone(), mark)) as Box<dyn Log>
         }
     });
 
-    fn log(free: u64, total: u64, keep_free: Option<u64>) -> Watermark<MemoryLog> {
-        Watermark::new(MemoryLog::default(), keep_free, move || Ok(Room { free, total }), Lift::default())
+    fn mark(free: u64, total: u64, keep_free: Option<u64>) -> Mark {
+        Mark::new(keep_free, move || Ok(Room { free, total }))
     }
 
     #[test]
     fn a_nearly_full_disk_takes_no_batch_and_all_that_makes_room() {
-        let mut log = log(999, 100_000, None);
+        let mut log = Watermark::new(MemoryLog::default(), mark(999, 100_000, None));
         log.save(ONE, &image("t")).unwrap();
-        let refused = log.append(ONE, &batch(0, 1, 100)).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "the disk is nearly full: 999 bytes are free and 1000 are kept so (--min-free-disk)"
-        );
+        let reason =
+            "the disk is nearly full: 999 bytes are free and 1000 are kept so (--min-free-disk)".to_owned();
+        assert_eq!(log.append(ONE, &batch(0, 1, 100)).unwrap_err().to_string(), reason);
+        assert_eq!(log.probe().unwrap_err().to_string(), reason);
+        assert_eq!(log.mark().unwrap().check(), Err(reason));
         log.drop_batch(ONE, 7).unwrap();
         log.advance(ONE, &Progress::default()).unwrap();
         log.sync().unwrap();
@@ -186,7 +229,10 @@ mod tests {
 
     #[test]
     fn a_hundredth_is_kept_free_or_256_mib_or_what_the_user_says() {
-        let takes = |free, total, keep| log(free, total, keep).append(ONE, &batch(0, 1, 100)).is_ok();
+        let takes = |free, total, keep| {
+            let mut log = Watermark::new(MemoryLog::default(), mark(free, total, keep));
+            log.append(ONE, &batch(0, 1, 100)).is_ok()
+        };
         assert!(takes(1_000, 100_000, None));
         assert!(takes(KEPT_BYTES_MAX, 1 << 40, None));
         assert!(!takes(KEPT_BYTES_MAX - 1, 1 << 40, None));
@@ -196,23 +242,47 @@ mod tests {
 
     #[test]
     fn it_is_tried_again_when_there_is_room() {
-        let room = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let seen = std::sync::Arc::clone(&room);
-        let look = move || Ok(Room { free: seen.load(std::sync::atomic::Ordering::Relaxed), total: 1_000 });
-        let mut log = Watermark::new(MemoryLog::default(), Some(10), look, Lift::default());
-        assert!(log.append(ONE, &batch(0, 1, 100)).is_err());
-        room.store(10, std::sync::atomic::Ordering::Relaxed);
-        log.looked = None;
+        let room = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&room);
+        let mark = Mark::new(Some(10), move || Ok(Room { free: seen.load(Ordering::Relaxed), total: 1_000 }));
+        assert!(mark.check().is_err());
+        room.store(10, Ordering::Relaxed);
+        mark.state().looked = None;
+        assert!(mark.check().is_ok());
+    }
+
+    #[test]
+    fn the_file_system_is_not_asked_for_each_batch() {
+        let looks = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&looks);
+        let mark = Mark::new(None, move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(Room { free: 1, total: 1 })
+        });
+        let began = Instant::now();
+        for _ in 0..1_000 {
+            mark.check().unwrap();
+        }
+        let most = 1 + began.elapsed().as_millis() / LOOK_INTERVAL.as_millis();
+        assert!(u128::from(looks.load(Ordering::Relaxed)) <= most);
+    }
+
+    #[test]
+    fn what_is_to_stay_free_changes_at_once_for_all_that_share_the_mark() {
+        let mark = mark(5, 1_000, Some(0));
+        let mut log = Watermark::new(MemoryLog::default(), mark.clone());
         log.append(ONE, &batch(0, 1, 100)).unwrap();
+        mark.set_keep_free(None);
+        assert_eq!(mark.keep_free(), None);
+        assert!(log.append(ONE, &batch(1, 1, 100)).is_err());
     }
 
     #[test]
     fn nothing_is_refused_once_it_is_lifted() {
-        let lift = Lift::default();
-        let look = || Ok(Room { free: 0, total: 1_000 });
-        let mut log = Watermark::new(MemoryLog::default(), Some(10), look, lift.clone());
+        let mark = mark(0, 1_000, Some(10));
+        let mut log = Watermark::new(MemoryLog::default(), mark.clone());
         assert!(log.append(ONE, &batch(0, 1, 100)).is_err());
-        lift.lift();
+        mark.lift();
         log.append(ONE, &batch(0, 1, 100)).unwrap();
     }
 

@@ -7,22 +7,27 @@
 //! - `group`: what of a group needs doing, and what became of it.
 //!
 //! What fails is never tried again here for a batch: the topic still has it and asks again. A state, a
-//! removal or a deletion that fails is nobody else's to remember: it goes into the next group.
+//! removal or a deletion that fails is nobody else's to remember: it goes into the next group, which follows after a
+//! second in any case.
+//!
+//! - `health`: what the attempts tell of the disk.
 
 mod group;
+mod health;
 mod queue;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nsqd_broker::storage::{Event, Position, Request};
 
 use self::group::{Outcome, Step};
+use self::health::Health;
 use self::queue::Queue;
+use super::watermark::Mark;
 use super::{Damage, Log, LogError, TopicNumber};
 
 /// How a [`Store`] is run.
@@ -32,11 +37,17 @@ pub struct StoreOptions {
     pub pending_bytes_max: usize,
     /// How many bytes of batches are written between two syncs.
     pub group_bytes_max: usize,
+    /// How long a disk that refused is left alone before what nobody asks for again is tried.
+    pub retry_after: Duration,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { pending_bytes_max: 32 * 1024 * 1024, group_bytes_max: 4 * 1024 * 1024 }
+        Self {
+            pending_bytes_max: 32 * 1024 * 1024,
+            group_bytes_max: 4 * 1024 * 1024,
+            retry_after: Duration::from_secs(1),
+        }
     }
 }
 
@@ -55,11 +66,12 @@ struct Handle {
 
 struct Shared {
     queue: Queue,
-    /// What became of the last write. Locked to set or to copy it.
+    /// What the attempts tell of the disk. Locked to set or to copy it.
     health: Mutex<Result<(), String>>,
-    damaged_batches: AtomicU64,
-    damaged_images: AtomicU64,
-    damaged_databases: AtomicU64,
+    /// Beneath which batches are refused, whether there was an attempt or not.
+    mark: Option<Mark>,
+    /// What was found damaged. Locked to set or to copy it.
+    damage: Mutex<Damage>,
 }
 
 impl Store {
@@ -107,9 +119,12 @@ impl Store {
         self.handle.shared.queue.room().await;
     }
 
-    /// What became of the last write: why it failed, until one succeeds.
+    /// Why a batch would be refused now: why the last attempt failed, until one succeeds, or that there is too little
+    /// room. Asks the file system, so not to be called with a lock held.
     pub fn health(&self) -> Result<(), String> {
-        self.handle.shared.health.lock().expect(NO_PANIC).clone()
+        let shared = &self.handle.shared;
+        let attempted = shared.health.lock().expect(NO_PANIC).clone();
+        attempted.and_then(|()| shared.mark.as_ref().map_or(Ok(()), Mark::check))
     }
 
     /// How many batches were damaged and set aside.
@@ -119,12 +134,7 @@ impl Store {
 
     /// What was found damaged so far.
     pub fn damage(&self) -> Damage {
-        let shared = &self.handle.shared;
-        Damage {
-            batches: shared.damaged_batches.load(Ordering::Relaxed),
-            images: shared.damaged_images.load(Ordering::Relaxed),
-            databases: shared.damaged_databases.load(Ordering::Relaxed),
-        }
+        *self.handle.shared.damage.lock().expect(NO_PANIC)
     }
 
     /// Blocks until everything submitted is done and synced, and the thread has ended. Only the first call
@@ -152,9 +162,7 @@ impl Drop for Handle {
 
 impl Shared {
     fn note_damage(&self, damage: Damage) {
-        self.damaged_batches.store(damage.batches, Ordering::Relaxed);
-        self.damaged_images.store(damage.images, Ordering::Relaxed);
-        self.damaged_databases.store(damage.databases, Ordering::Relaxed);
+        *self.damage.lock().expect(NO_PANIC) = damage;
     }
 
     fn note_health(&self, now: Result<(), String>) {
@@ -180,8 +188,7 @@ struct Worker {
     refused: HashSet<(TopicNumber, Position)>,
     /// Why the last of them was.
     refusal: Option<LogError>,
-    /// Whether what is wrong with the disk was noted between groups.
-    upkeep_failed: bool,
+    health: Health,
 }
 
 impl Worker {
@@ -189,11 +196,9 @@ impl Worker {
         let shared = Arc::new(Shared {
             queue: Queue::new(options.pending_bytes_max, options.group_bytes_max),
             health: Mutex::new(Ok(())),
-            damaged_batches: AtomicU64::new(0),
-            damaged_images: AtomicU64::new(0),
-            damaged_databases: AtomicU64::new(0),
+            mark: log.mark(),
+            damage: Mutex::new(log.damage()),
         });
-        shared.note_damage(log.damage());
         Self {
             log,
             deliver,
@@ -201,19 +206,22 @@ impl Worker {
             unfinished: Vec::new(),
             refused: HashSet::new(),
             refusal: None,
-            upkeep_failed: false,
+            health: Health::new(options.retry_after),
         }
     }
 
     fn run(&mut self) -> Result<(), LogError> {
         let mut outcome = Ok(());
-        while let Some(work) = self.shared.queue.wait(self.log.due()) {
+        while let Some(work) = self.shared.queue.wait(self.next_due()) {
             self.read_all(work.reads);
             if !work.group.is_empty() {
                 outcome = self.carry_out(work.group);
             }
             if self.log.due().is_some_and(|due| due <= Instant::now()) {
                 self.handle_due();
+            }
+            if self.health.retry_at().is_some_and(|at| at <= Instant::now()) {
+                outcome = self.retry().unwrap_or(outcome);
             }
         }
         if !self.unfinished.is_empty() {
@@ -222,15 +230,38 @@ impl Worker {
         self.refusal.take().filter(|_| !self.refused.is_empty()).map_or(outcome, Err)
     }
 
+    /// When something is to be done although nobody asks for anything.
+    fn next_due(&self) -> Option<Instant> {
+        self.log.due().into_iter().chain(self.health.retry_at()).min()
+    }
+
     /// Lets the log do what it does between groups.
     fn handle_due(&mut self) {
         let outcome = self.log.handle_due().map_err(|error| error.to_string());
         self.shared.note_damage(self.log.damage());
-        // That this went well says nothing of what failed in a group.
-        if outcome.is_err() || self.upkeep_failed {
-            self.upkeep_failed = outcome.is_err();
-            self.shared.note_health(outcome);
+        self.health.kept_up(outcome);
+        self.shared.note_health(self.health.outcome());
+    }
+
+    /// Tries again what nobody else does; gives what became of a group, if there was one. Batches are asked for again by their topics; where none is left, nothing but
+    /// this tells that the disk takes some again.
+    fn retry(&mut self) -> Option<Result<(), LogError>> {
+        let outcome = (!self.unfinished.is_empty()).then(|| self.carry_out(Vec::new()));
+        if self.unfinished.is_empty() && self.refused.is_empty() && self.health.outcome().is_err() {
+            match self.log.probe() {
+                Ok(()) => {
+                    self.health.taken();
+                    if self.log.due().is_none() {
+                        self.health.kept_up(Ok(()));
+                    }
+                }
+                Err(error) => self.health.refused(error.to_string()),
+            }
+            self.shared.note_damage(self.log.damage());
+            self.shared.note_health(self.health.outcome());
         }
+        self.health.tried();
+        outcome
     }
 
     fn carry_out(&mut self, new: Vec<(TopicNumber, Request)>) -> Result<(), LogError> {
@@ -247,10 +278,12 @@ impl Worker {
         }
         let ended = outcome.end(&mut *self.log);
         self.unfinished = ended.unfinished;
-        if ended.wrote {
-            self.upkeep_failed = false;
-            self.shared.note_health(ended.result.as_ref().map(drop).map_err(ToString::to_string));
+        match &ended.result {
+            Err(error) => self.health.refused(error.to_string()),
+            Ok(()) if ended.took_batch => self.health.taken(),
+            Ok(()) => {}
         }
+        self.shared.note_health(self.health.outcome());
         self.shared.note_damage(self.log.damage());
         // Room is made before the topics are told, so that those who are told find it.
         self.shared.queue.group_done();

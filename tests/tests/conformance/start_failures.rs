@@ -199,6 +199,9 @@ fn metadata_that_cannot_be_read_is_fatal() {
             let expected =
                 format!("failed to load metadata - failed to parse metadata in {} - ", path.display());
             assert!(fatal(&ended).starts_with(&expected), "{:?}", ended.log);
+            let has_advice = fatal(&ended)
+                .contains(&format!("; repair the file, or move it away (mv {0} {0}.bad)", path.display()));
+            assert_eq!(has_advice, !differences::is_original(), "{:?}", ended.log);
             let kept = std::fs::read_to_string(&path).expect("the file is there");
             assert_eq!(kept, *text, "a file that cannot be read is not overwritten");
         },

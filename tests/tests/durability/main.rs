@@ -6,7 +6,10 @@
 mod backlog;
 mod damaged;
 mod deferred;
+mod few_descriptors;
 mod full_disk;
 mod kill;
+mod published;
+mod read_only;
 mod stop;
 mod topic;

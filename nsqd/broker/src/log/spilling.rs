@@ -124,6 +124,7 @@ impl Log {
 
     pub(crate) fn handle_appended(&mut self, first: Position) {
         self.writing.remove(&first);
+        self.refused.remove(&first);
         let is_next = self.limits.write_through && self.queue.len() < READ_AHEAD_BATCHES;
         let Some(batch) = self.batches.get_mut(&first) else { return };
         batch.disk = Disk::Stored;
@@ -138,6 +139,7 @@ impl Log {
     pub(crate) fn handle_append_failed(&mut self, first: Position) {
         if self.batches.contains_key(&first) {
             self.failed.insert(first);
+            self.refused.insert(first);
         }
     }
 

@@ -136,6 +136,21 @@ impl Writer {
         outcome
     }
 
+    /// Makes sure that there is a segment to write to, and that the disk takes it.
+    pub(super) fn probe(&mut self, segments: &mut Segments) -> io::Result<()> {
+        self.sync(segments, None)?;
+        let current = match self.current.take() {
+            Some(current) => current,
+            None => self.begin(segments)?,
+        };
+        let outcome = current.file.sync_data();
+        self.current = Some(current);
+        if outcome.is_err() {
+            self.give_up(segments);
+        }
+        outcome
+    }
+
     /// Where the next record would stand, and that everything before it is on the disk.
     pub(super) fn position(&self) -> Option<Location> {
         if self.unsynced.is_some() || !self.owed.is_empty() {

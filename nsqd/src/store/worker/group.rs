@@ -120,8 +120,8 @@ pub(super) struct Ended {
     pub(super) events: Vec<(TopicNumber, Vec<Event>)>,
     /// What nobody asks for again, and is to be done again.
     pub(super) unfinished: Vec<(TopicNumber, Request)>,
-    /// Whether anything was to be written.
-    pub(super) wrote: bool,
+    /// Whether a batch is on the disk that was not before.
+    pub(super) took_batch: bool,
     pub(super) result: Result<(), LogError>,
 }
 
@@ -156,6 +156,8 @@ impl Outcome {
     pub(super) fn end(self, log: &mut dyn Log) -> Ended {
         let synced = if self.wrote { log.sync() } else { Ok(()) };
         let on_disk = synced.is_ok();
+        let mut batches = self.batches.values().flatten();
+        let took_batch = on_disk && batches.any(|(_, written)| matches!(written, Written::Unsynced));
         let event = |(first, written)| match written {
             Written::Unsynced if !on_disk => Event::AppendFailed { first },
             Written::Failed => Event::AppendFailed { first },
@@ -170,7 +172,7 @@ impl Outcome {
                 .map(|(topic, batches)| (topic, batches.into_iter().map(event).collect()))
                 .collect(),
             unfinished,
-            wrote: self.wrote,
+            took_batch,
             result: self.failure.map_or(synced, Err),
         }
     }

@@ -112,6 +112,7 @@ impl Simulation {
         let options = StoreOptions {
             pending_bytes_max: 20_000,
             group_bytes_max: [1, 1_000, 6_000][random.usize(0..3)],
+            ..StoreOptions::default()
         };
         let disk = SimulatedDisk::new(seed);
         let (host, _) = Host::open(&disk, settings, options);

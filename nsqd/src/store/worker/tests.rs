@@ -1,5 +1,6 @@
 //! The thread that owns the disk, over logs in memory that fail on purpose.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::task::Poll;
 
@@ -9,6 +10,7 @@ use super::*;
 use crate::store::faulty::{Call, FaultyLog};
 use crate::store::memory::MemoryLog;
 use crate::store::suite::{ONE, TWO, batch, image};
+use crate::store::watermark::{Room, Watermark};
 
 /// Holds the worker at the first call it makes, until it is told to go on: what is submitted meanwhile is
 /// one group.
@@ -253,6 +255,84 @@ fn health_is_what_became_of_the_last_write() {
 }
 
 #[test]
+fn a_state_that_is_written_does_not_say_that_batches_are() {
+    let log = FaultyLog::new(MemoryLog::default(), |_, call| call == Call::Append);
+    let (store, events) = start(log, StoreOptions::default());
+    store.submit(ONE, append(1));
+    assert_eq!(events.recv().unwrap(), (ONE, failed(1)));
+    store.submit(ONE, Request::Save(image("a")));
+    store.submit(TWO, Request::Drop { first: 7 });
+    let _ = store.stop();
+    assert_eq!(store.health(), Err("Append was told to fail".to_owned()));
+}
+
+/// A store that tries again at once, on a disk that fails some calls for a while.
+struct FailingForAWhile {
+    store: Store,
+    events: Receiver<(TopicNumber, Event)>,
+    is_failing: std::sync::Arc<AtomicBool>,
+    calls: Receiver<Call>,
+}
+
+impl FailingForAWhile {
+    fn at(call: Call) -> Self {
+        let is_failing = std::sync::Arc::new(AtomicBool::new(true));
+        let (told, calls) = channel();
+        let fails = is_failing.clone();
+        let log = FaultyLog::new(MemoryLog::default(), move |_, called| {
+            let _ = told.send(called);
+            called == call && fails.load(Ordering::Relaxed)
+        });
+        let options = StoreOptions { retry_after: Duration::ZERO, ..StoreOptions::default() };
+        let (store, events) = start(log, options);
+        Self { store, events, is_failing, calls }
+    }
+
+    /// The disk works from now on, and the worker finds that out.
+    fn expect_healed(&self) {
+        self.is_failing.store(false, Ordering::Relaxed);
+        while self.calls.recv().unwrap() != Call::Probe {}
+        self.store.stop().unwrap();
+        assert_eq!(self.store.health(), Ok(()));
+    }
+}
+
+#[test]
+fn a_state_that_failed_is_written_again_although_nothing_comes() {
+    let disk = FailingForAWhile::at(Call::Save);
+    disk.store.submit(ONE, Request::Save(image("a")));
+    // The second call says that the first has failed.
+    for _ in 0..2 {
+        while disk.calls.recv().unwrap() != Call::Save {}
+    }
+    disk.expect_healed();
+}
+
+#[test]
+fn where_no_refused_batch_is_left_it_is_tried_whether_one_would_be_taken() {
+    let disk = FailingForAWhile::at(Call::Append);
+    disk.store.submit(ONE, append(1));
+    assert_eq!(disk.events.recv().unwrap(), (ONE, failed(1)));
+    // As long as a topic is to ask again, the answer to that is what counts.
+    assert!(disk.calls.try_iter().all(|call| call != Call::Probe));
+    disk.store.submit(ONE, Request::Drop { first: 1 });
+    disk.expect_healed();
+}
+
+#[test]
+fn too_little_room_is_known_before_anything_is_refused() {
+    let free = Arc::new(AtomicU64::new(9));
+    let seen = Arc::clone(&free);
+    let look = move || Ok(Room { free: seen.load(Ordering::Relaxed), total: 1_000 });
+    let mark = Mark::new(Some(10), look);
+    let (store, _events) = start(Watermark::new(MemoryLog::default(), mark.clone()), StoreOptions::default());
+    let reason = "the disk is nearly full: 9 bytes are free and 10 are kept so (--min-free-disk)";
+    assert_eq!(store.health(), Err(reason.to_owned()));
+    mark.set_keep_free(Some(9));
+    assert_eq!(store.health(), Ok(()));
+}
+
+#[test]
 fn a_read_does_not_wait_for_the_batches_before_it() {
     let mut disk = MemoryLog::default();
     disk.append(ONE, &batch(0, 1, 100)).unwrap();
@@ -449,7 +529,9 @@ impl Log for Due {
 /// The health of a store whose log was called with each of `outcomes`, the last first.
 fn health_after(outcomes: Vec<Result<(), LogError>>) -> Result<(), String> {
     let (called, calls) = channel();
-    let (store, _events) = start(Due { outcomes, called }, StoreOptions::default());
+    // Nothing else is tried meanwhile.
+    let options = StoreOptions { retry_after: Duration::MAX, ..StoreOptions::default() };
+    let (store, _events) = start(Due { outcomes, called }, options);
     // It is asked again when the outcome was noted.
     while calls.recv().unwrap() > 0 {}
     store.stop().unwrap();

@@ -165,7 +165,7 @@ fn a_batch_that_is_damaged_is_counted_copied_and_gone_and_the_others_are_read() 
 fn a_damaged_index_is_set_aside_and_everything_is_read() {
     let written = written(true);
     let (journal, found) = written.opened_after("index", |bytes| bytes[9] ^= 1);
-    assert_eq!(journal.damage(), Damage { databases: 1, ..Damage::default() });
+    assert_eq!(journal.damage(), Damage { indexes: 1, ..Damage::default() });
     assert!(written.alive.keys().all(|key| found.contains_key(key)));
     assert!(journal.files.list().unwrap().contains(&"index.bad".to_owned()));
 }

@@ -64,6 +64,10 @@ impl Host {
         if self.worker.log.due().is_some() {
             self.worker.handle_due();
         }
+        if self.worker.health.retry_at().is_some() {
+            // What failed is told to the topics.
+            let _ = self.worker.retry();
+        }
     }
 
     /// Does all that waits, as the thread does when the store is stopped.
