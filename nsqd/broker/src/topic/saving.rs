@@ -58,6 +58,8 @@ impl Topic {
     /// Asks the store to keep everything: the daemon is about to stop.
     pub fn request_save_all(&mut self, now: Now) {
         if self.stored {
+            // Due times before their batches: the disk may refuse the state behind them.
+            self.request_progress();
             self.log.spill_all();
             self.request_save(now);
         }
