@@ -66,7 +66,13 @@ impl TopicImage {
             self.end = self.end.max(step.end);
             self.released = step.released;
             self.last_id = self.last_id.max(step.last_id);
-            self.waiting.extend(step.waiting);
+            for waiting in step.waiting {
+                // A step that failed is taken again, perhaps onto a state that has it.
+                let place = self.waiting.binary_search_by_key(&waiting.position, |known| known.position);
+                if let Err(index) = place {
+                    self.waiting.insert(index, waiting);
+                }
+            }
             for change in step.channels {
                 match channels.iter_mut().find(|channel| channel.name == change.name) {
                     Some(channel) => {
@@ -207,6 +213,15 @@ mod tests {
         state.channels.clear();
         state.advance([step(vec![3], vec![])]);
         assert_eq!(state.channels, []);
+    }
+
+    #[test]
+    fn a_step_that_is_taken_again_brings_no_delay_twice() {
+        let delay = |position| WaitingDelay { position, delay_ns: 1 };
+        let again = Progress { waiting: vec![delay(4), delay(6)], ..step(vec![], vec![]) };
+        let mut state = TopicImage { waiting: vec![delay(2), delay(6), delay(8)], ..image(0, vec![]) };
+        state.advance([again]);
+        assert_eq!(state.waiting, [2, 4, 6, 8].map(delay));
     }
 
     type Steps = Vec<(Vec<Position>, Vec<(Position, u16)>)>;
