@@ -11,6 +11,7 @@ use nsq::daemon::listener::{ListenError, Listener, Listening};
 use nsq::daemon::logging::LogControl;
 use nsq::daemon::options::ConfigValue;
 use nsq::daemon::os_error::os_error_text;
+use nsq::daemon::runtime;
 use nsq::daemon::version::{OWN_VERSION, version_line};
 use nsq::daemon::{http as http_server, signals};
 use nsq::transport::tls::{TlsFilesError, TlsServer};
@@ -100,7 +101,7 @@ impl StartError {
 /// # Errors
 /// If it cannot start, or could not write down what is to outlive it.
 pub fn run(options: Options, data_dir: DataDirLock, log: LogControl) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::build(PROGRAM.name)?;
     let outcome = runtime.block_on(async {
         let (termination, hangups) = signals::install()?;
         let (reread, level) = (options.clone(), log.clone());

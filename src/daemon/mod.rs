@@ -10,5 +10,6 @@ pub mod listener;
 pub mod logging;
 pub mod options;
 pub mod os_error;
+pub mod runtime;
 pub mod signals;
 pub mod version;

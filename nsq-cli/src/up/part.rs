@@ -7,6 +7,7 @@ use std::thread;
 
 use nsq::daemon::listener::Listening;
 use nsq::daemon::os_error::os_error_text;
+use nsq::daemon::runtime;
 use tokio::sync::oneshot;
 
 /// A running part. It ends when it is told to, or fails.
@@ -86,8 +87,7 @@ impl Part {
 }
 
 fn on_runtime(name: &str, run: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build();
-    let runtime = runtime.map_err(|error| os_error_text(&error))?;
+    let runtime = runtime::build(name).map_err(|error| os_error_text(&error))?;
     let outcome = runtime.block_on(run);
     // What still hangs on a socket is not waited for.
     runtime.shutdown_background();

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use nsq::daemon::http::{Query, Reply};
+use nsq::daemon::http::{HttpError, Query, Reply};
+use tokio::task::spawn_blocking;
 
 use super::HttpState;
 use crate::metrics::snapshot::StatsFilter;
 use crate::metrics::{json, memory, text};
 
-pub(super) async fn show(State(state): State<Arc<HttpState>>, query: Query) -> Reply {
-    let filter = filter(&query);
-    let snapshot = state.node.snapshot(&filter);
-    let memory = flag(&query, "include_mem").then(memory::read);
-    match query.first("format") {
-        Some("json") => Reply::json(&json::stats(snapshot, memory)),
-        _ => Reply::Text(text::stats(&state.banner, &snapshot, memory.as_ref()).into()),
-    }
+pub(super) async fn show(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
+    let written = spawn_blocking(move || {
+        let snapshot = state.node.snapshot(&filter(&query));
+        let memory = flag(&query, "include_mem").then(memory::read);
+        match query.first("format") {
+            Some("json") => Reply::json(&json::stats(snapshot, memory)),
+            _ => Reply::Text(text::stats(&state.banner, &snapshot, memory.as_ref()).into()),
+        }
+    });
+    // With thousands of topics it takes a while, and connections do not wait for it.
+    written.await.map_err(|_| HttpError::internal_error())
 }
 
 /// An empty name asks for all.
