@@ -125,6 +125,11 @@ impl<'c> Executor<'c> {
         self.woken = self.wants_messages;
     }
 
+    /// Whether messages may wait for room in the outbox.
+    pub(super) fn wants_room(&self) -> bool {
+        self.wants_messages
+    }
+
     /// Hands over the answers that wait, and takes messages into the outbox while there is room.
     pub(super) fn deliver(&mut self, out: &mut Outbox) {
         while self.wants_messages || !self.answers.is_empty() {

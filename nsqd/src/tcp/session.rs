@@ -5,12 +5,13 @@
 
 mod authorizing;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -22,7 +23,7 @@ use nsq::wire::decoder::{Decoder, Refusal};
 use nsq::wire::error::ProtocolError;
 use nsq::wire::frame;
 use nsq::wire::identify::Agreement;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::Context;
@@ -205,7 +206,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
 
     /// Waits for something to happen and does what follows from it.
     async fn turn(&mut self, executor: &mut Executor<'_>) -> Result<(), End> {
-        match self.wait(true).await? {
+        match self.wait(true, executor.wants_room()).await? {
             Event::Read => {
                 if let Some(agreement) = self.carry_out(executor).await? {
                     self.upgrade(agreement).await?;
@@ -347,7 +348,8 @@ impl<S: Duplex + 'static> Session<'_, S> {
     // ---- waiting -------------------------------------------------------------------------------------
 
     /// Writes what is to be written, and waits until there is something to do. `listens`: input is something.
-    async fn wait(&mut self, listens: bool) -> Result<Event, End> {
+    /// `wants_room`: room in the outbox is.
+    async fn wait(&mut self, listens: bool, wants_room: bool) -> Result<Event, End> {
         // Only answers count: who is sent much is still to be heard.
         let wants_input = listens && self.out.answers_len() < OUTBOX_BYTES_MAX;
         if self.out.is_empty() {
@@ -366,14 +368,18 @@ impl<S: Duplex + 'static> Session<'_, S> {
                         out.advance(count);
                         *is_unflushed = true;
                         times.blocked_since = None;
-                        return Poll::Ready(Ok(Event::Wrote));
+                        if wants_room || !wants_input || !out.is_empty() {
+                            return Poll::Ready(Ok(Event::Wrote));
+                        }
+                        out.release();
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
                         times.blocked_since.get_or_insert_with(Instant::now);
                     }
                 }
-            } else if *is_unflushed {
+            }
+            if out.is_empty() && *is_unflushed {
                 match Pin::new(&mut *stream).poll_flush(context) {
                     Poll::Ready(Ok(())) => {
                         *is_unflushed = false;
@@ -388,17 +394,11 @@ impl<S: Duplex + 'static> Session<'_, S> {
             if signalled.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Ok(Event::Signalled));
             }
-            if wants_input {
-                input.reserve(*read_bytes);
-                if let Poll::Ready(read) = pin!(stream.read_buf(input)).poll(context) {
-                    return Poll::Ready(read.map(|count| {
-                        *read_bytes = next_read_bytes(*read_bytes, count);
-                        if count == 0 { Event::EndOfInput } else { Event::Read }
-                    }));
-                }
-                if input.is_empty() {
-                    *input = BytesMut::new();
-                }
+            if wants_input && let Poll::Ready(read) = poll_read(stream, context, input, *read_bytes) {
+                return Poll::Ready(read.map(|count| {
+                    *read_bytes = next_read_bytes(*read_bytes, count);
+                    if count == 0 { Event::EndOfInput } else { Event::Read }
+                }));
             }
             timer.as_mut().poll(context).map(|()| Ok(Event::Time))
         });
@@ -455,6 +455,34 @@ impl<S: Duplex + 'static> Session<'_, S> {
         let interval = self.protocol.settings().heartbeat_interval?;
         self.times.blocked_since.map(|since| since + interval)
     }
+}
+
+thread_local! {
+    /// Where little input is read to, before it is known how little.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MIN].into());
+}
+
+/// Appends up to `bytes_max` bytes to `input`, which holds no room while there is nothing to read.
+fn poll_read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    context: &mut task::Context<'_>,
+    input: &mut BytesMut,
+    bytes_max: usize,
+) -> Poll<io::Result<usize>> {
+    if bytes_max > READ_BYTES_MIN {
+        input.reserve(bytes_max);
+        let read = pin!(stream.read_buf(input)).poll(context);
+        if input.is_empty() {
+            *input = BytesMut::new();
+        }
+        return read;
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+        input.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
 }
 
 /// How much to ask for after a read of `asked` bytes brought `count`.

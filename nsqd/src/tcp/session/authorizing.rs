@@ -124,7 +124,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
                     self.out.respond(frame::HEARTBEAT);
                     continue;
                 }
-                event = self.wait(listens) => event?,
+                event = self.wait(listens, true) => event?,
             };
             // It is not the client that is waited for.
             self.times.waiting_since = Instant::now();
