@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the sources of each crate lie, and how the crate is named in paths.
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("nsqd/broker/src", "nsqd_broker"),
     ("nsqd/src", "nsqd"),
     ("nsqlookupd/src", "nsqlookupd"),
+    ("admin-ui/src", "nsqadmin"),
     ("nsq-cli/src", "nsq_cli"),
     ("src", "nsq"),
 ];
@@ -142,6 +143,38 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsqlookupd::tcp",
             "nsqlookupd::VERSION",
             "nsq::wire",
+            "nsq::daemon",
+        ],
+    ),
+    ("nsqadmin::cidr", &[]),
+    ("nsqadmin::assets", &[]),
+    ("nsqadmin::exchange", &["nsq::client", "nsq::transport", "nsq::daemon"]),
+    ("nsqadmin::options", &["nsqadmin::cidr", "nsqadmin::exchange", "nsq::transport", "nsq::daemon"]),
+    ("nsqadmin::cluster", &["nsqadmin::exchange", "nsq::api", "nsq::wire"]),
+    // Pure.
+    ("nsqadmin::cluster::merge", &["nsqadmin::cluster::producer", "nsq::api"]),
+    (
+        "nsqadmin::http",
+        &[
+            "nsqadmin::assets",
+            "nsqadmin::cidr",
+            "nsqadmin::cluster",
+            "nsqadmin::exchange",
+            "nsqadmin::options",
+            "nsqadmin::VERSION",
+            "nsq::api",
+            "nsq::wire::name",
+            "nsq::daemon",
+        ],
+    ),
+    (
+        "nsqadmin::daemon",
+        &[
+            "nsqadmin::cluster",
+            "nsqadmin::exchange",
+            "nsqadmin::http",
+            "nsqadmin::options",
+            "nsq::transport",
             "nsq::daemon",
         ],
     ),
@@ -395,7 +428,7 @@ fn module_of(path: &Path) -> Option<Vec<String>> {
 fn named_paths(module: &[String], text: &str) -> Vec<(usize, Vec<String>)> {
     let mut named = Vec::new();
     let code = without_comments_and_quotes(text);
-    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker", "nsqlookupd", "nsq_cli"];
+    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker", "nsqlookupd", "nsqadmin", "nsq_cli"];
     let mut at = 0;
     while let Some(colons) = code[at..].find("::").map(|found| at + found) {
         at = colons + 2;

@@ -1,0 +1,135 @@
+//! The server as a whole: from options to the listener, from a signal to the end of the last request.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nsq::daemon::http as http_server;
+use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
+use nsq::daemon::listener::{ListenError, Listener, Listening};
+use nsq::daemon::logging::LogControl;
+use nsq::daemon::os_error::os_error_text;
+use nsq::daemon::signals;
+use nsq::daemon::version::{OWN_VERSION, version_line};
+use nsq::transport::tls::TlsFilesError;
+use nsq::transport::tls::client::TlsClient;
+use tracing::info;
+
+use crate::cluster::{Cluster, Upstream};
+use crate::exchange::Exchange;
+use crate::http::{self, Site};
+use crate::options::{Options, PROGRAM};
+
+/// Why the server could not start: the text of its last log line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("failed to instantiate nsqadmin - {0}")]
+    Listen(#[from] ListenError),
+    /// The system gives no threads or no signals.
+    #[error("failed to instantiate nsqadmin - {0}")]
+    System(#[from] std::io::Error),
+    /// What the options name cannot be used.
+    #[error("failed to instantiate nsqadmin - {0}")]
+    Options(String),
+}
+
+impl StartError {
+    /// What the operator can do about it, where that is not plain from the text.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Listen(error) => Some(error.advice(PROGRAM.name, "http-address")),
+            Self::System(_) | Self::Options(_) => None,
+        }
+    }
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// If it cannot start.
+pub fn run(options: Options, log: LogControl) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let (termination, hangups) = signals::install()?;
+        let reread = options.clone();
+        let told = until_told_to_stop(termination, hangups, &log, || reread.reread_log_level());
+        serve(options, log.clone(), |_| {}, async { format!("{} received", told.await) }).await
+    });
+    // What still hangs on a socket is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The server itself, for whoever has a runtime and the signals: says where it listens once it does, and runs until
+/// `stop` gives the reason to end.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn serve(
+    options: Options,
+    log: LogControl,
+    listening: impl FnOnce(Listening),
+    stop: impl Future<Output = String>,
+) -> Result<(), StartError> {
+    info!(own_version = OWN_VERSION, "{}", version_line(PROGRAM.name));
+    let config_range = options.allowed_config_range().map_err(StartError::Options)?;
+    let exchange = exchange(&options)?;
+    resolve(&options.nsqlookupd_http_addresses).await?;
+    let listener = Listener::tcp(&options.http_address).await?;
+    let address = listener.address();
+
+    let cluster = Cluster::new(
+        Upstream::new(exchange),
+        options.nsqlookupd_http_addresses.clone(),
+        options.nsqd_http_addresses.clone(),
+    );
+    let site = Site { cluster: Arc::new(cluster), config_range, log_level: Box::new(log), options };
+    let switch = StopSwitch::new();
+    let app = http::app(Arc::new(site));
+    let server = tokio::spawn(http_server::serve("HTTP", listener, app, switch.stopping()));
+    listening(Listening { tcp: None, http: Some(address) });
+    let why = stop.await;
+    info!("{why}, stopping");
+    switch.stop();
+    // If it panicked, it has said so.
+    let _ = server.await;
+    Ok(())
+}
+
+/// The names of nsqlookupds must lead somewhere, as in v1.3.0: one that is mistyped is told at once.
+async fn resolve(addresses: &[String]) -> Result<(), StartError> {
+    for address in addresses {
+        let found = tokio::net::lookup_host(address.as_str()).await;
+        let cause = match found.map(|mut addresses| addresses.next().is_some()) {
+            Ok(true) => continue,
+            Ok(false) => "no such host".to_owned(),
+            Err(error) => os_error_text(&error),
+        };
+        let text = format!("failed to resolve --lookupd-http-address ({address}) - {cause}");
+        return Err(StartError::Options(text));
+    }
+    Ok(())
+}
+
+fn exchange(options: &Options) -> Result<Exchange, StartError> {
+    let files = options.tls_files();
+    let tls = TlsClient::load_files(&files).map_err(|error| {
+        let shown = |path: &Path| path.display().to_string();
+        let (cert, key, root) = (shown(&files.certificate), shown(&files.key), shown(&files.authorities));
+        StartError::Options(match &error {
+            TlsFilesError::Authorities => format!("failed to AppendCertsFromPEM {root}"),
+            TlsFilesError::File { path, cause } if *path == files.authorities => {
+                format!("failed to read TLS root CA file {root} - {cause}")
+            }
+            TlsFilesError::File { .. } | TlsFilesError::Unusable(_) => {
+                format!("failed to LoadX509KeyPair {cert}, {key} - {error}")
+            }
+        })
+    })?;
+    Ok(Exchange {
+        connect_timeout: options.http_client_connect_timeout,
+        request_timeout: options.http_client_request_timeout,
+        tls,
+    })
+}

@@ -1,0 +1,39 @@
+//! What the handlers work with.
+
+use std::sync::Arc;
+
+use nsq::daemon::logging::{Level, LogControl};
+
+use crate::cidr::Cidr;
+use crate::cluster::Cluster;
+use crate::options::Options;
+
+/// Everything that a request may need.
+pub struct Site {
+    /// As they were at the start.
+    pub options: Options,
+    /// The nodes.
+    pub cluster: Arc<Cluster>,
+    /// Who may use `/config`; `None` for everybody.
+    pub config_range: Option<Cidr>,
+    /// The log's level.
+    pub log_level: Box<dyn LogLevel>,
+}
+
+/// A level that can be asked for and changed.
+pub trait LogLevel: Send + Sync {
+    /// The level now.
+    fn level(&self) -> Level;
+    /// Asks for another, at once.
+    fn set_level(&self, level: Level);
+}
+
+impl LogLevel for LogControl {
+    fn level(&self) -> Level {
+        self.level()
+    }
+
+    fn set_level(&self, level: Level) {
+        self.set_level(level);
+    }
+}

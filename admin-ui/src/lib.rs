@@ -1,0 +1,15 @@
+//! The NSQ admin server: what is in all nsqd of a cluster, what is wrong there, and the means to mend it.
+//!
+//! [`cluster`] asks the nodes, all at the same time, and makes one picture of their answers. [`http`] offers that as
+//! JSON, and the page that shows it. Nothing here is on the way of a message: a cluster does without this server.
+
+pub mod assets;
+pub mod cidr;
+pub mod cluster;
+mod daemon;
+pub mod exchange;
+pub mod http;
+pub mod options;
+
+pub use daemon::{StartError, run, serve};
+pub use nsq::daemon::version::NSQ_VERSION as VERSION;

@@ -1,0 +1,1 @@
+//! Each change, told to an HTTP endpoint.
