@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use nsq::daemon::host::host_name;
 use nsq::daemon::http as http_server;
 use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
 use nsq::daemon::listener::{ListenError, Listener, Listening};
@@ -14,9 +15,11 @@ use nsq::transport::tls::TlsFilesError;
 use nsq::transport::tls::client::TlsClient;
 use tracing::info;
 
+use crate::access::{Access, Origins, Users};
 use crate::cluster::{Cluster, Upstream};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Url};
 use crate::http::{self, Site};
+use crate::notify::Notifier;
 use crate::options::{Options, PROGRAM};
 
 /// Why the server could not start: the text of its last log line.
@@ -80,11 +83,19 @@ pub async fn serve(
     let address = listener.address();
 
     let cluster = Cluster::new(
-        Upstream::new(exchange),
+        Upstream::new(exchange.clone()),
         options.nsqlookupd_http_addresses.clone(),
         options.nsqd_http_addresses.clone(),
     );
-    let site = Site { cluster: Arc::new(cluster), config_range, log_level: Box::new(log), options };
+    let site = Site {
+        cluster: Arc::new(cluster),
+        access: access(&options)?,
+        notifier: notifier(&options, &exchange)?,
+        exchange,
+        config_range,
+        log_level: Box::new(log),
+        options,
+    };
     let switch = StopSwitch::new();
     let app = http::app(Arc::new(site));
     let server = tokio::spawn(http_server::serve("HTTP", listener, app, switch.stopping()));
@@ -95,6 +106,23 @@ pub async fn serve(
     // If it panicked, it has said so.
     let _ = server.await;
     Ok(())
+}
+
+fn access(options: &Options) -> Result<Access, StartError> {
+    let has_file = !options.auth_file.as_os_str().is_empty();
+    let users = has_file.then(|| Users::load(&options.auth_file)).transpose().map_err(StartError::Options)?;
+    let bound = options.http_address.rsplit_once(':').map_or("", |(host, _)| host).to_owned();
+    let origins = Origins::new([host_name(), bound], &options.allowed_origins);
+    Ok(Access::new(options.admin_users.clone(), users, origins))
+}
+
+fn notifier(options: &Options, exchange: &Exchange) -> Result<Notifier, StartError> {
+    if options.notification_http_endpoint.is_empty() {
+        return Ok(Notifier::default());
+    }
+    let url = Url::parse(&options.notification_http_endpoint);
+    let endpoint = url.map_err(|why| StartError::Options(why.to_string()))?;
+    Ok(Notifier::start(exchange.clone(), endpoint))
 }
 
 /// The names of nsqlookupds must lead somewhere, as in v1.3.0: one that is mistyped is told at once.

@@ -3,12 +3,16 @@
 //! [`cluster`] asks the nodes, all at the same time, and makes one picture of their answers. [`http`] offers that as
 //! JSON, and the page that shows it. Nothing here is on the way of a message: a cluster does without this server.
 
+pub mod access;
+pub mod actions;
 pub mod assets;
 pub mod cidr;
 pub mod cluster;
 mod daemon;
 pub mod exchange;
+pub mod graphite;
 pub mod http;
+pub mod notify;
 pub mod options;
 
 pub use daemon::{StartError, run, serve};

@@ -4,14 +4,15 @@ mod base_path;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, io::BufRead, path::PathBuf, time::Duration};
 
 use nsq::daemon::{
     logging::{Level, LogFormat, LogSettings},
-    options::{Program, Stop, VERBOSE, VERSION, flag, options},
+    options::{Entry, Kind, Program, Stop, VERBOSE, VERSION, Value, flag, options},
 };
 use nsq::transport::tls::client::TlsClientFiles;
 
+use crate::access::Hash;
 use crate::cidr::Cidr;
 use crate::exchange::Url;
 
@@ -19,9 +20,15 @@ use crate::exchange::Url;
 pub const PROGRAM: Program = Program {
     name: "nsqadmin",
     about: "The page and the API to see what is in a cluster, and to mend it.",
-    without_field: &[VERSION, VERBOSE],
+    without_field: &[VERSION, VERBOSE, HASH_PASSWORD],
     sections: Options::SECTIONS,
 };
+
+/// `--hash-password`, which `main` answers.
+pub const HASH_PASSWORD: Entry = flag("hash-password").no_key().default("false").described(
+    Kind::Bool,
+    "Reads a password from standard input, prints its hash for `--auth-file`, and exits.",
+);
 
 options! {
     /// What the server needs to know, each field with the option it comes from.
@@ -118,6 +125,9 @@ impl Options {
     /// If the server is not to run with it.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let typed = PROGRAM.read(arguments)?;
+        if *typed.value(HASH_PASSWORD.flag) == Value::Bool(true) {
+            return Err(hash_password(std::io::stdin().lock()));
+        }
         let fatal = |why| Stop::Fatal(format!("failed to instantiate nsqadmin - {why}"));
         let mut options = Self::from_typed(&typed).map_err(fatal)?;
         options.check().map_err(fatal)?;
@@ -196,5 +206,16 @@ impl Options {
             trusts_anybody: self.http_client_tls_insecure_skip_verify,
             only_tls_1_3: false,
         }
+    }
+}
+
+/// The answer to `--hash-password`: the first line of the input is the password.
+fn hash_password(mut input: impl BufRead) -> Stop {
+    let mut password = String::new();
+    let read = input.read_line(&mut password);
+    let password = password.trim_end_matches(['\r', '\n']);
+    match (read, Hash::of(password)) {
+        (Ok(_), Some(hash)) if !password.is_empty() => Stop::Answer(hash.to_string()),
+        _ => Stop::Fatal("there is no password on standard input".to_owned()),
     }
 }

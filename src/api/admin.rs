@@ -419,3 +419,15 @@ pub struct Settings {
     /// How often the nodes are asked for their numbers, in milliseconds; 0 for never.
     pub sample_interval_ms: u64,
 }
+
+/// The body of `GET` and `POST /api/session`: who one is here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Session {
+    /// The name; empty where it is not known.
+    pub user: String,
+    /// `admin`, `operator`, `viewer`, or `none` for one who must log in.
+    pub role: String,
+    /// Whether there is a login.
+    pub has_login: bool,
+}

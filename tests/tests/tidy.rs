@@ -148,18 +148,29 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("nsqadmin::cidr", &[]),
     ("nsqadmin::assets", &[]),
+    ("nsqadmin::access", &["nsq::daemon::os_error"]),
     ("nsqadmin::exchange", &["nsq::client", "nsq::transport", "nsq::daemon"]),
-    ("nsqadmin::options", &["nsqadmin::cidr", "nsqadmin::exchange", "nsq::transport", "nsq::daemon"]),
+    ("nsqadmin::notify", &["nsqadmin::exchange", "nsq::api"]),
+    ("nsqadmin::graphite", &["nsqadmin::cluster", "nsqadmin::exchange"]),
+    (
+        "nsqadmin::options",
+        &["nsqadmin::access", "nsqadmin::cidr", "nsqadmin::exchange", "nsq::transport", "nsq::daemon"],
+    ),
     ("nsqadmin::cluster", &["nsqadmin::exchange", "nsq::api", "nsq::wire"]),
     // Pure.
     ("nsqadmin::cluster::merge", &["nsqadmin::cluster::producer", "nsq::api"]),
+    ("nsqadmin::actions", &["nsqadmin::cluster", "nsq::api", "nsq::wire"]),
     (
         "nsqadmin::http",
         &[
+            "nsqadmin::access",
+            "nsqadmin::actions",
             "nsqadmin::assets",
             "nsqadmin::cidr",
             "nsqadmin::cluster",
             "nsqadmin::exchange",
+            "nsqadmin::graphite",
+            "nsqadmin::notify",
             "nsqadmin::options",
             "nsqadmin::VERSION",
             "nsq::api",
@@ -170,9 +181,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "nsqadmin::daemon",
         &[
+            "nsqadmin::access",
             "nsqadmin::cluster",
             "nsqadmin::exchange",
             "nsqadmin::http",
+            "nsqadmin::notify",
             "nsqadmin::options",
             "nsq::transport",
             "nsq::daemon",

@@ -7,10 +7,12 @@ use nsq::daemon::http::{HttpError, Reply};
 
 use super::Site;
 use super::told::{nobody_answered, now_s, told};
+use super::visitor::Viewer;
 use crate::cluster::{Failures, Wanted, merge};
 
 pub(super) async fn show(
     State(site): State<Arc<Site>>,
+    _: Viewer,
     Path((topic, name)): Path<(String, String)>,
 ) -> Result<Reply, HttpError> {
     let mut failures = Failures::default();

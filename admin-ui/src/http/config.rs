@@ -14,6 +14,7 @@ use nsq::daemon::http::{BodyError, HttpError, Remote, Reply, read_body};
 use nsq::daemon::options::ConfigValue;
 
 use super::Site;
+use super::visitor::FromOurPage;
 use crate::options::PROGRAM;
 
 pub(super) async fn show(
@@ -27,6 +28,7 @@ pub(super) async fn show(
 
 pub(super) async fn change(
     State(site): State<Arc<Site>>,
+    _: FromOurPage,
     Extension(remote): Extension<Remote>,
     Path(option): Path<String>,
     body: Body,

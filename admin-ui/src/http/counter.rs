@@ -8,9 +8,10 @@ use nsq::daemon::http::{HttpError, Reply};
 
 use super::Site;
 use super::told::{nobody_answered, told};
+use super::visitor::Viewer;
 use crate::cluster::{Asking, Failures, Wanted};
 
-pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Reply, HttpError> {
+pub(super) async fn show(State(site): State<Arc<Site>>, _: Viewer) -> Result<Reply, HttpError> {
     let mut failures = Failures::default();
     let producers =
         site.cluster.producers(Asking::ForAViewer, &mut failures).await.map_err(nobody_answered)?;

@@ -3,18 +3,24 @@
 //! Handlers read their parameters, ask the cluster, and answer. What HTTP demands of every daemon is
 //! [`nsq::daemon::http`].
 
+mod changes;
 mod channel;
+mod compression;
 mod config;
 mod counter;
+mod graphite;
 mod node;
 mod nodes;
 mod pages;
+mod payload;
 mod ping;
+mod session;
 mod settings;
 mod site;
 mod told;
 mod topic;
 mod topics;
+mod visitor;
 
 pub use self::site::Site;
 
@@ -36,14 +42,26 @@ pub fn app(site: Arc<Site>) -> App {
         .get("/lookup", pages::index)
         .get("/static/{asset}", pages::asset)
         .get("/fonts/{asset}", pages::asset)
+        .get("/render", graphite::render)
         .get("/api/settings", settings::show)
+        .get("/api/session", session::show)
+        .post("/api/session", session::log_in)
+        .delete("/api/session", session::log_out)
         .get("/api/topics", topics::list)
+        .post("/api/topics", changes::create)
         .get("/api/topics/{topic}", topic::show)
+        .post("/api/topics/{topic}", changes::change_topic)
+        .delete("/api/topics/{topic}", changes::delete_topic)
         .get("/api/topics/{topic}/{channel}", channel::show)
+        .post("/api/topics/{topic}/{channel}", changes::change_channel)
+        .delete("/api/topics/{topic}/{channel}", changes::delete_channel)
+        .post("/api/messages/{topic}", changes::publish)
         .get("/api/nodes", nodes::list)
         .get("/api/nodes/{node}", node::show)
+        .delete("/api/nodes/{node}", changes::tombstone)
         .get("/api/counter", counter::show)
+        .get("/api/graphite", graphite::rate)
         .get("/config/{option}", config::show)
         .put("/config/{option}", config::change);
-    routes.with_state(site).finishing(|_, response| response)
+    routes.with_state(site).finishing(compression::compressed)
 }

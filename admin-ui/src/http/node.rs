@@ -8,10 +8,12 @@ use nsq::daemon::http::{HttpError, Reply};
 
 use super::Site;
 use super::told::{nobody_answered, node_not_found, now_s, told};
+use super::visitor::Viewer;
 use crate::cluster::{Asking, Failures, Wanted, merge};
 
 pub(super) async fn show(
     State(site): State<Arc<Site>>,
+    _: Viewer,
     Path(node): Path<String>,
 ) -> Result<Reply, HttpError> {
     let mut failures = Failures::default();

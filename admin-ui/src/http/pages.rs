@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsq::api::json::to_go_json;
 use nsq::daemon::http::plain_text;
@@ -12,8 +12,8 @@ use nsq::daemon::http::plain_text;
 use super::Site;
 use crate::assets;
 
-pub(super) async fn index(State(site): State<Arc<Site>>) -> Response {
-    let mut response = site.index_page().into_response();
+pub(super) async fn index(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    let mut response = site.index_page(&headers).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -40,11 +40,11 @@ pub(super) async fn asset(State(site): State<Arc<Site>>, Path(name): Path<String
 
 impl Site {
     /// The index with what the page must know before it can ask: where everything lies.
-    fn index_page(&self) -> String {
+    fn index_page(&self, headers: &HeaderMap) -> String {
         let base = &self.options.base_path;
         let base = if base == "/" { "/".to_owned() } else { format!("{base}/") };
         // JSON as Go writes it holds no `<`, `>` or `&`; the quotes are all that an attribute minds.
-        let settings = String::from_utf8_lossy(&to_go_json(&self.settings())).replace('\'', "&#39;");
+        let settings = String::from_utf8_lossy(&to_go_json(&self.settings(headers))).replace('\'', "&#39;");
         let base = escape(&base);
         let head = format!("<base href=\"{base}\"><meta name=\"nsqadmin\" content='{settings}'>");
         assets::index().replacen(MARK, &head, 1)

@@ -3,18 +3,28 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use nsq::api::admin::Settings;
 use nsq::daemon::http::Reply;
 
 use super::Site;
 
-pub(super) async fn show(State(site): State<Arc<Site>>) -> Reply {
-    Reply::json(&site.settings())
+pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> Reply {
+    Reply::json(&site.settings(&headers))
 }
 
 impl Site {
-    pub(super) fn settings(&self) -> Settings {
+    /// The settings for whoever sends these headers: one who must log in is told only what that takes.
+    pub(super) fn settings(&self, headers: &HeaderMap) -> Settings {
         let options = &self.options;
+        if self.visitor(headers).is_none() {
+            return Settings {
+                version: crate::VERSION.to_owned(),
+                base_path: options.base_path.clone(),
+                has_login: true,
+                ..Settings::default()
+            };
+        }
         Settings {
             version: crate::VERSION.to_owned(),
             base_path: options.base_path.clone(),
@@ -31,7 +41,7 @@ impl Site {
             statsd_gauge_format: options.statsd_gauge_format.clone(),
             statsd_prefix: options.statsd_prefix.clone(),
             nsqlookupd: options.nsqlookupd_http_addresses.clone(),
-            has_login: !options.auth_file.as_os_str().is_empty(),
+            has_login: self.access.has_login(),
             sample_interval_ms: u64::try_from(options.sample_interval.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use nsq::daemon::logging::{Level, LogControl};
 
+use crate::access::Access;
 use crate::cidr::Cidr;
 use crate::cluster::Cluster;
+use crate::exchange::Exchange;
+use crate::notify::Notifier;
 use crate::options::Options;
 
 /// Everything that a request may need.
@@ -14,6 +17,12 @@ pub struct Site {
     pub options: Options,
     /// The nodes.
     pub cluster: Arc<Cluster>,
+    /// How others than nodes are asked.
+    pub exchange: Exchange,
+    /// Who may do what.
+    pub access: Access,
+    /// Who is told of changes.
+    pub notifier: Notifier,
     /// Who may use `/config`; `None` for everybody.
     pub config_range: Option<Cidr>,
     /// The log's level.

@@ -8,9 +8,10 @@ use nsq::daemon::http::{HttpError, Query, Reply};
 
 use super::Site;
 use super::told::{nobody_answered, told};
+use super::visitor::Viewer;
 use crate::cluster::Failures;
 
-pub(super) async fn list(State(site): State<Arc<Site>>, query: Query) -> Result<Reply, HttpError> {
+pub(super) async fn list(State(site): State<Arc<Site>>, _: Viewer, query: Query) -> Result<Reply, HttpError> {
     let mut failures = Failures::default();
     if query.first("inactive") == Some("true") {
         let topics = site.cluster.inactive_topics(&mut failures).await.map_err(nobody_answered)?;

@@ -41,7 +41,8 @@ fn nsq_options() -> Vec<(&'static str, &'static str, Value, &'static str, Value)
 }
 
 /// The flags without a key, and what NSQ does not have.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
+    "hash-password",
     "version",
     "config",
     "verbose",
