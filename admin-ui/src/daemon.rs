@@ -18,9 +18,11 @@ use tracing::info;
 use crate::access::{Access, Origins, Users};
 use crate::cluster::{Cluster, Upstream};
 use crate::exchange::{Exchange, Url};
+use crate::history::file;
 use crate::http::{self, Site};
 use crate::notify::Notifier;
 use crate::options::{Options, PROGRAM};
+use crate::sampler::{self, Sampled, Sampling};
 
 /// Why the server could not start: the text of its last log line.
 #[derive(Debug, thiserror::Error)]
@@ -87,8 +89,22 @@ pub async fn serve(
         options.nsqlookupd_http_addresses.clone(),
         options.nsqd_http_addresses.clone(),
     );
+    let cluster = Arc::new(cluster);
+    let directory = Some(&options.data_path).filter(|path| !path.as_os_str().is_empty());
+    let history = directory.map(|path| sampler::load(path)).transpose().map_err(StartError::Options)?;
+    let sampled = Arc::new(Sampled::new(history.unwrap_or_default()));
+    let sampling = Sampling {
+        cluster: Arc::clone(&cluster),
+        interval: options.sample_interval,
+        file: directory.map(|path| file::path_in(path)),
+    };
+    let is_sampling = !options.sample_interval.is_zero();
+    // Streams end before the server waits for its requests.
+    let switch = StopSwitch::new();
     let site = Site {
-        cluster: Arc::new(cluster),
+        cluster,
+        sampled: is_sampling.then(|| Arc::clone(&sampled)),
+        switch: StopSwitch::new(),
         access: access(&options)?,
         notifier: notifier(&options, &exchange)?,
         exchange,
@@ -96,15 +112,20 @@ pub async fn serve(
         log_level: Box::new(log),
         options,
     };
-    let switch = StopSwitch::new();
-    let app = http::app(Arc::new(site));
+    let site = Arc::new(site);
+    let app = http::app(Arc::clone(&site));
     let server = tokio::spawn(http_server::serve("HTTP", listener, app, switch.stopping()));
+    let sampler = is_sampling.then(|| tokio::spawn(sampler::run(sampled, sampling, switch.stopping())));
     listening(Listening { tcp: None, http: Some(address) });
     let why = stop.await;
     info!("{why}, stopping");
+    site.switch.stop();
     switch.stop();
-    // If it panicked, it has said so.
+    // What panicked has said so; the other still stops in order.
     let _ = server.await;
+    if let Some(sampler) = sampler {
+        let _ = sampler.await;
+    }
     Ok(())
 }
 

@@ -431,3 +431,170 @@ pub struct Session {
     /// Whether there is a login.
     pub has_login: bool,
 }
+
+/// The body of `GET /api/overview`, and of the event `overview` of `GET /api/live`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overview {
+    /// When, in Unix milliseconds.
+    pub at: i64,
+    /// Everything together.
+    pub totals: Totals,
+    /// A row for each channel, and for each topic without one; trouble first.
+    pub channels: Vec<ChannelRow>,
+    /// The nodes, by address.
+    pub nodes: Vec<NodeRow>,
+}
+
+/// The event `update` of `GET /api/live`: what changed since the event before.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Update {
+    /// When, in Unix milliseconds.
+    pub at: i64,
+    /// Everything together.
+    pub totals: Totals,
+    /// The rows that are new or other than they were, trouble first.
+    pub channels: Vec<ChannelRow>,
+    /// The rows that are no more: topic, and channel (`null` for a topic without one).
+    pub gone: Vec<(String, Option<String>)>,
+    /// All nodes.
+    pub nodes: Vec<NodeRow>,
+}
+
+/// The whole cluster in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Nodes, silent ones among them.
+    pub nodes: usize,
+    /// Topics.
+    pub topics: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Rows in trouble.
+    pub in_trouble: usize,
+    /// Messages that wait, in topics and channels.
+    pub depth: i64,
+    /// Messages published, a second; `null` while it is not known.
+    pub rate_in: Option<f64>,
+    /// Messages that left channels, a second; `null` while it is not known.
+    pub rate_out: Option<f64>,
+    /// Messages that channels got since their nodes started: what `GET /api/counter` adds up to.
+    pub message_count: u64,
+    /// Topics, channels and nodes without a history, because there are too many.
+    pub without_history: usize,
+}
+
+/// A channel, or a topic without one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChannelRow {
+    /// The topic.
+    pub topic: String,
+    /// The channel; `null` for a topic that has none.
+    pub channel: Option<String>,
+    /// Messages that wait.
+    pub depth: i64,
+    /// How long the oldest of them has waited, in milliseconds; `null` where no node says so.
+    pub oldest_age_ms: Option<i64>,
+    /// Messages that came, a second, over the last 10; `null` while it is not known.
+    pub rate_in: Option<f64>,
+    /// Messages that went, a second, over the last 10; `null` while it is not known.
+    pub rate_out: Option<f64>,
+    /// Messages that consumers have.
+    pub in_flight: i64,
+    /// Messages whose delay has not passed.
+    pub deferred: i64,
+    /// Messages that consumers put back, since the nodes started.
+    pub requeued: u64,
+    /// Messages whose consumer took too long, since the nodes started.
+    pub timed_out: u64,
+    /// The same in the last minute; `null` while it is not known.
+    pub timeouts_per_min: Option<f64>,
+    /// Connections of consumers.
+    pub clients: i64,
+    /// The ready counts of all of them together.
+    pub ready: i64,
+    /// Whether the channel is paused on any node.
+    pub paused: bool,
+    /// Whether the topic is paused on any node.
+    pub topic_paused: bool,
+    /// The nodes that have it.
+    pub nodes: usize,
+    /// What is wrong, the worst first.
+    pub trouble: Vec<Trouble>,
+    /// The newest depths, oldest first, `null` where one is not known; left out unless asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spark: Vec<Option<f64>>,
+}
+
+/// What is wrong with a channel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Trouble {
+    /// `no_consumers`, `no_channels`, `rising`, `ready_zero`, `timeouts`, `node_silent` or `paused`.
+    pub code: String,
+    /// The same in plain words.
+    pub reason: String,
+}
+
+/// An nsqd, as it is doing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeRow {
+    /// Its `host:port`.
+    pub node: String,
+    /// What it calls its host.
+    pub hostname: String,
+    /// The version of NSQ it behaves as.
+    pub version: String,
+    /// `OK`, or `NOK - ` and what is wrong, as it says itself; empty while it has not answered.
+    pub health: String,
+    /// For how long it has not answered, in milliseconds; 0 when it does.
+    pub silent_ms: u64,
+    /// Why not; empty when it does.
+    pub reason: String,
+    /// Messages that wait there.
+    pub depth: i64,
+    /// Messages published there, a second; `null` while it is not known.
+    pub rate_in: Option<f64>,
+    /// Messages that left channels there, a second; `null` while it is not known.
+    pub rate_out: Option<f64>,
+    /// Connections of consumers.
+    pub clients: i64,
+    /// Topics.
+    pub topics: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// The body of `GET /api/history`: numbers at even distances, oldest first, `null` where one is not known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryBody {
+    /// `cluster`, `node`, `topic` or `channel`.
+    pub kind: String,
+    /// The node, for one.
+    pub node: String,
+    /// The topic, for one or its channel.
+    pub topic: String,
+    /// The channel, for one.
+    pub channel: String,
+    /// The seconds from one number to the next.
+    pub step: i64,
+    /// The time of the first number, in Unix seconds.
+    pub start: i64,
+    /// Messages that wait; of a long step, the most.
+    pub depth: Vec<Option<f64>>,
+    /// Messages that consumers have; of a long step, the most.
+    pub in_flight: Vec<Option<f64>>,
+    /// Messages that came, a second.
+    pub rate_in: Vec<Option<f64>>,
+    /// Messages that went, a second.
+    pub rate_out: Vec<Option<f64>>,
+    /// Messages that were put back, a second.
+    pub requeue_rate: Vec<Option<f64>>,
+    /// Messages whose consumer took too long, a second.
+    pub timeout_rate: Vec<Option<f64>>,
+}

@@ -160,6 +160,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Pure.
     ("nsqadmin::cluster::merge", &["nsqadmin::cluster::producer", "nsq::api"]),
     ("nsqadmin::actions", &["nsqadmin::cluster", "nsq::api", "nsq::wire"]),
+    // Pure, but for the file of the second.
+    ("nsqadmin::overview", &["nsqadmin::history", "nsq::api"]),
+    ("nsqadmin::history", &[]),
+    ("nsqadmin::sampler", &["nsqadmin::cluster", "nsqadmin::history", "nsqadmin::overview", "nsq::api"]),
     (
         "nsqadmin::http",
         &[
@@ -170,8 +174,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsqadmin::cluster",
             "nsqadmin::exchange",
             "nsqadmin::graphite",
+            "nsqadmin::history",
             "nsqadmin::notify",
             "nsqadmin::options",
+            "nsqadmin::overview",
+            "nsqadmin::sampler",
             "nsqadmin::VERSION",
             "nsq::api",
             "nsq::wire::name",
@@ -184,9 +191,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsqadmin::access",
             "nsqadmin::cluster",
             "nsqadmin::exchange",
+            "nsqadmin::history",
             "nsqadmin::http",
             "nsqadmin::notify",
             "nsqadmin::options",
+            "nsqadmin::sampler",
             "nsq::transport",
             "nsq::daemon",
         ],

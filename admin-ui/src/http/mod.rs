@@ -9,8 +9,11 @@ mod compression;
 mod config;
 mod counter;
 mod graphite;
+mod history;
+mod live;
 mod node;
 mod nodes;
+mod overview;
 mod pages;
 mod payload;
 mod ping;
@@ -61,6 +64,9 @@ pub fn app(site: Arc<Site>) -> App {
         .delete("/api/nodes/{node}", changes::tombstone)
         .get("/api/counter", counter::show)
         .get("/api/graphite", graphite::rate)
+        .get("/api/overview", overview::show)
+        .get("/api/live", live::watch)
+        .get("/api/history", history::show)
         .get("/config/{option}", config::show)
         .put("/config/{option}", config::change);
     routes.with_state(site).finishing(compression::compressed)
