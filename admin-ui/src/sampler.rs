@@ -13,7 +13,7 @@ use nsq::api::admin::{Overview, Told};
 use nsq::api::json::to_go_json;
 use nsq::api::stats::Stats;
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use tracing::{error, info, warn};
 
 use crate::cluster::{
@@ -140,7 +140,9 @@ pub fn load(directory: &Path) -> Result<History, String> {
 /// Samples until `stop` is ready, and saves the history then.
 pub async fn run(sampled: Arc<Sampled>, sampling: Sampling, stop: impl Future<Output = ()>) {
     let (say, mut said) = mpsc::channel(ANSWERS_MAX);
-    let mut ticks = interval(sampling.interval);
+    // In the middle of a second, so that a tick that is a little late still is of its own second.
+    let until_middle = Duration::from_millis(1500 - u64::try_from(unix_ms().rem_euclid(1000)).unwrap_or(0));
+    let mut ticks = interval_at(Instant::now() + until_middle, sampling.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut rounds = interval(PRODUCERS_EVERY);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -265,8 +265,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsq::daemon::os_error",
         ],
     ),
-    // The one place that has both daemons in it.
-    ("nsq_cli::up", &["nsq_cli::failure", "nsqd", "nsqlookupd", "nsq::daemon"]),
+    // The one place that has all daemons in it.
+    ("nsq_cli::up", &["nsq_cli::failure", "nsqd", "nsqlookupd", "nsqadmin", "nsq::daemon"]),
 ];
 
 /// The crates that the pure core may depend on.

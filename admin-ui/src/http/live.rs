@@ -16,12 +16,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
 use nsq::api::json::to_go_json;
-use nsq::daemon::http::HttpError;
+use nsq::daemon::http::{HttpError, Query};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::Site;
+use super::overview::number;
 use super::visitor::Viewer;
+use crate::overview::SPARK_MAX;
 use crate::sampler::Sampled;
 
 /// How many may watch at the same time.
@@ -30,7 +32,13 @@ const VIEWERS_MAX: usize = 256;
 /// How many events may wait for a viewer's connection.
 const WAITING_MAX: usize = 2;
 
-pub(super) async fn watch(State(site): State<Arc<Site>>, _: Viewer) -> Result<Response, HttpError> {
+/// `spark=N` gives each row of the event `overview` its newest N depths.
+pub(super) async fn watch(
+    State(site): State<Arc<Site>>,
+    _: Viewer,
+    query: Query,
+) -> Result<Response, HttpError> {
+    let spark = number(&query, "spark")?.unwrap_or(0).min(SPARK_MAX);
     let sampled = Arc::clone(site.sampled()?);
     if sampled.viewers() >= VIEWERS_MAX {
         return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_VIEWERS"));
@@ -39,7 +47,7 @@ pub(super) async fn watch(State(site): State<Arc<Site>>, _: Viewer) -> Result<Re
     let stopping = site.stopping();
     tokio::spawn(async move {
         tokio::select! {
-            () = tell(&sampled, &say) => {}
+            () = tell(&sampled, spark, &say) => {}
             () = say.closed() => {}
             () = stopping => {}
         }
@@ -54,12 +62,12 @@ pub(super) async fn watch(State(site): State<Arc<Site>>, _: Viewer) -> Result<Re
 }
 
 /// Tells a viewer until he is gone.
-async fn tell(sampled: &Sampled, say: &mpsc::Sender<Bytes>) {
+async fn tell(sampled: &Sampled, spark: usize, say: &mpsc::Sender<Bytes>) {
     let mut updates = sampled.updates();
     let mut is_behind = true;
     loop {
         if is_behind {
-            let overview = to_go_json(&sampled.overview(0).await);
+            let overview = to_go_json(&sampled.overview(spark).await);
             if say.send(event("overview", &overview)).await.is_err() {
                 return;
             }

@@ -26,7 +26,8 @@ pub(super) async fn show(State(site): State<Arc<Site>>, _: Viewer, query: Query)
     Ok(Reply::json(&told))
 }
 
-fn number(query: &Query, key: &'static str) -> Result<Option<usize>, HttpError> {
+/// A parameter that is a number.
+pub(super) fn number(query: &Query, key: &'static str) -> Result<Option<usize>, HttpError> {
     let invalid = || HttpError::new(StatusCode::BAD_REQUEST, format!("INVALID_ARG_{}", key.to_uppercase()));
     query.first(key).map(|text| text.parse().map_err(|_| invalid())).transpose()
 }
