@@ -19,6 +19,8 @@ pub mod notify;
 pub mod options;
 pub mod overview;
 pub mod sampler;
+#[cfg(test)]
+mod samples;
 
 pub use daemon::{StartError, run, serve};
 pub use nsq::daemon::version::NSQ_VERSION as VERSION;

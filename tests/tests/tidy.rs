@@ -163,6 +163,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Pure, but for the file of the second.
     ("nsqadmin::overview", &["nsqadmin::history", "nsq::api"]),
     ("nsqadmin::history", &[]),
+    // A test.
+    ("nsqadmin::samples", &["nsqadmin::cluster", "nsqadmin::overview", "nsq::api"]),
     ("nsqadmin::sampler", &["nsqadmin::cluster", "nsqadmin::history", "nsqadmin::overview", "nsq::api"]),
     (
         "nsqadmin::http",
