@@ -7,8 +7,9 @@ use std::{env, fs};
 
 fn main() {
     let directory = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets it")).join("web/dist");
+    // Cargo takes a directory that is missing for one that changes all the time; where it cannot be made, that is so.
+    let _ = fs::create_dir_all(&directory);
     println!("cargo::rerun-if-changed=build.rs");
-    // What is not there yet is watched for by the directory above it.
     println!("cargo::rerun-if-changed=web/dist");
     let mut list = String::from("&[\n");
     for (name, path) in files(&directory) {
@@ -27,7 +28,6 @@ fn files(directory: &Path) -> Vec<(String, PathBuf)> {
         for entry in fs::read_dir(place).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             if let (true, Some(name)) = (path.is_file(), name.to_str()) {
-                println!("cargo::rerun-if-changed={}", path.display());
                 found.push((format!("{prefix}{name}"), path));
             }
         }

@@ -13,6 +13,7 @@ use nsq::api::admin::{Overview, Told};
 use nsq::api::json::to_go_json;
 use nsq::api::stats::Stats;
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use tracing::{error, info, warn};
 
@@ -156,6 +157,7 @@ pub async fn run(sampled: Arc<Sampled>, sampling: Sampling, stop: impl Future<Ou
         asks_who: false,
         knows_who: false,
         last: None,
+        saving: None,
     };
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -163,11 +165,14 @@ pub async fn run(sampled: Arc<Sampled>, sampling: Sampling, stop: impl Future<Ou
             () = &mut stop => break,
             _ = rounds.tick() => sampler.ask_who(),
             _ = ticks.tick() => sampler.tick(),
-            _ = saves.tick() => sampler.save().await,
+            _ = saves.tick() => sampler.save(),
             Some(heard) = said.recv() => sampler.hear(heard),
         }
     }
-    sampler.save().await;
+    // One that is under way is waited for: both write the same file.
+    sampler.saved().await;
+    sampler.save();
+    sampler.saved().await;
 }
 
 struct Sampler {
@@ -182,6 +187,8 @@ struct Sampler {
     knows_who: bool,
     /// What those who listen know.
     last: Option<Overview>,
+    /// The history being written.
+    saving: Option<JoinHandle<()>>,
 }
 
 /// A node that is asked.
@@ -335,15 +342,23 @@ impl Sampler {
         }
     }
 
-    async fn save(&self) {
+    /// Saves the history, beside all else; not while it is being saved.
+    fn save(&mut self) {
         let Some(path) = self.sampling.file.clone() else { return };
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            return;
+        }
         let content = file::content(self.sampled.recorder().history());
-        let shown = path.display().to_string();
-        let saved = tokio::task::spawn_blocking(move || file::save(&path, &content)).await;
-        match saved {
-            Ok(Ok(())) => info!("HISTORY: saved to {shown}"),
-            Ok(Err(why)) => warn!("HISTORY: not saved to {shown} - {why}"),
-            Err(why) => error!("HISTORY: not saved to {shown} - {why}"),
+        self.saving = Some(tokio::task::spawn_blocking(move || match file::save(&path, &content) {
+            Ok(()) => info!("HISTORY: saved to {}", path.display()),
+            Err(why) => warn!("HISTORY: not saved to {} - {why}", path.display()),
+        }));
+    }
+
+    async fn saved(&mut self) {
+        if let Some(saving) = self.saving.take() {
+            // If it panicked, it has said so.
+            let _ = saving.await;
         }
     }
 }

@@ -5,6 +5,7 @@ mod command_line;
 mod config;
 mod failures;
 mod graphite;
+mod https;
 mod notifications;
 mod pages;
 mod reads;
