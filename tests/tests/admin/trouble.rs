@@ -59,6 +59,8 @@ fn trouble_comes_and_goes() {
     let overview = admin.get("/api/overview?filter=BAR&limit=1").json();
     assert_eq!(overview["channels"].as_array().map(Vec::len), Some(1));
     assert_eq!(overview["totals"]["in_trouble"], 2);
+    let of_topic = admin.get("/api/overview?topic=t").json();
+    assert_eq!(of_topic["channels"].as_array().map(Vec::len), Some(1));
     admin.get("/api/overview?limit=x").expect_error(400, "INVALID_ARG_LIMIT");
 }
 
@@ -94,6 +96,16 @@ fn the_past_is_kept_over_a_restart() {
     admin.get("/api/history?kind=node&node=x").expect_error(404, "NODE_NOT_FOUND");
     admin.get("/api/history?kind=x").expect_error(400, "INVALID_ARG_KIND");
     admin.get("/api/history?range=x").expect_error(400, "INVALID_ARG_RANGE");
+    let length = body["depth"].as_array().map_or(0, Vec::len) as i64;
+    let last = body["start"].as_i64().expect("it is a number") + length - 1;
+    let later = eventually(
+        "another point",
+        || admin.get(&format!("{of_channel}&since={last}")).json(),
+        |later| later["depth"].as_array().is_some_and(|depths| !depths.is_empty()),
+    );
+    assert_eq!(later["start"], last + 1);
+    let never = admin.get(&format!("{of_channel}&since=99999999999")).json();
+    assert_eq!(never["depth"].as_array().map(Vec::len), Some(0));
     let before = depth_one(&admin);
     assert_eq!(admin.end(Signal::TERM).status.code(), Some(0));
     let again = watched.admin(&[&data]);
