@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nsq::daemon::host::host_name;
 use nsq::daemon::http as http_server;
@@ -176,9 +177,11 @@ fn exchange(options: &Options) -> Result<Exchange, StartError> {
             }
         })
     })?;
+    // In v1.3.0 no time means any time.
+    let patience = |limit: Duration| if limit.is_zero() { Duration::MAX } else { limit };
     Ok(Exchange {
-        connect_timeout: options.http_client_connect_timeout,
-        request_timeout: options.http_client_request_timeout,
+        connect_timeout: patience(options.http_client_connect_timeout),
+        request_timeout: patience(options.http_client_request_timeout),
         tls,
     })
 }

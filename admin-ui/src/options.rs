@@ -59,9 +59,9 @@ options! {
                 flag("lookupd-http-address").key("nsqlookupd_http_addresses"),
             /// An nsqd, `host:port` of its HTTP, where there is no nsqlookupd. May be repeated.
             pub nsqd_http_addresses: Vec<String> = flag("nsqd-http-address").key("nsqd_http_addresses"),
-            /// How long connecting to a node may take.
+            /// How long connecting to a node may take; 0 for any time.
             pub http_client_connect_timeout: Duration = flag("http-client-connect-timeout").default("2s"),
-            /// How long a request to a node may take, connecting included.
+            /// How long a request to a node may take, connecting included; 0 for any time.
             pub http_client_request_timeout: Duration = flag("http-client-request-timeout").default("5s"),
             /// Whether nodes that speak HTTPS are believed whoever vouches for them.
             pub http_client_tls_insecure_skip_verify: bool =

@@ -236,30 +236,39 @@ impl Sampler {
 
     fn hear_who(&mut self, who: Result<Vec<Producer>, NobodyAnswered>, mut failures: Failures) {
         self.asks_who = false;
-        match who {
-            Ok(producers) => {
-                let is_direct = self.sampling.cluster.is_direct();
-                let failed = if is_direct && !self.knows_who { failures.warnings() } else { Vec::new() };
-                let known = producers.into_iter().map(|one| (one.address, one.hostname, one.version));
-                // Asked directly, a node that does not answer says no name; it has the one it is asked by.
-                let unnamed = failed.into_iter().map(|one| (one.node, String::new(), String::new()));
-                self.keep_nodes(known.chain(unnamed).take(NODES_MAX).collect());
-                self.knows_who = true;
-            }
-            // Nobody says who the nodes are: those that are known are asked on.
+        let is_direct = self.sampling.cluster.is_direct();
+        let producers = match who {
+            Ok(producers) => Some(producers),
             Err(why) => {
                 failures.add(why.failures);
-                self.sampled.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
+                // Asked directly, it is the nodes themselves that said nothing.
+                is_direct.then(Vec::new)
             }
+        };
+        if let Some(producers) = producers {
+            // A node that does not answer says no name; it has the one it is asked by, unless it is known from before.
+            let failed = if is_direct && !self.knows_who { failures.warnings() } else { Vec::new() };
+            let known = producers.into_iter().map(|one| (one.address, one.hostname, one.version));
+            let unnamed = failed.into_iter().map(|one| (one.node, String::new(), String::new()));
+            let kept = match is_direct {
+                true if failures.is_empty() => Duration::ZERO,
+                true => Duration::MAX,
+                false => GONE_KEPT,
+            };
+            self.keep_nodes(known.chain(unnamed).take(NODES_MAX).collect(), kept);
+            self.knows_who = true;
+        } else {
+            // Nobody says who the nodes are: those that are known are asked on.
+            self.sampled.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         }
         *self.sampled.failures.lock().expect(NO_PANIC) = failures;
         self.ask_nodes();
         self.begin();
     }
 
-    /// These are the nodes now. One that is no longer among them is asked for a while longer: an nsqd that died is gone from
+    /// These are the nodes now. One that is no longer among them is `kept` for a while longer: an nsqd that died is gone from
     /// the nsqlookupds at once, and that is when somebody wants to see it.
-    fn keep_nodes(&mut self, mut named: Vec<(String, String, String)>) {
+    fn keep_nodes(&mut self, mut named: Vec<(String, String, String)>, kept: Duration) {
         let now = Instant::now();
         let mut old = std::mem::take(&mut self.nodes);
         for (address, ..) in &named {
@@ -268,7 +277,7 @@ impl Sampler {
         }
         for (address, asked) in old {
             let gone_since = asked.gone_since.unwrap_or(now);
-            if now.saturating_duration_since(gone_since) < GONE_KEPT {
+            if now.saturating_duration_since(gone_since) < kept {
                 named.push((address.clone(), String::new(), String::new()));
                 self.nodes.insert(address, Asked { gone_since: Some(gone_since), ..asked });
             }

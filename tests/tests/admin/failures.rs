@@ -107,3 +107,26 @@ fn a_node_that_dies_is_shown_as_silent() {
         |overview| overview["totals"]["in_trouble"] == 0,
     );
 }
+
+#[test]
+fn a_node_that_was_never_there_is_shown_by_the_address_it_is_asked_at() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let node = Daemon::with(&["--broadcast-address=127.0.0.1"]);
+    let place = node.http.to_string();
+    let silent: Vec<String> =
+        [&place, "127.0.0.1:1"].iter().map(|at| format!("--nsqd-http-address={at}")).collect();
+    let names = |admin: &Admin| -> Vec<(String, bool)> {
+        let overview = admin.get("/api/overview").json();
+        let nodes = overview["nodes"].as_array().cloned().unwrap_or_default();
+        nodes
+            .iter()
+            .map(|node| (node["node"].as_str().unwrap_or_default().to_owned(), node["reason"] == ""))
+            .collect()
+    };
+    let admin = Admin::with(&silent);
+    assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false), (place, true)]);
+    let admin = Admin::with(&["--nsqd-http-address=127.0.0.1:1"]);
+    assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false)]);
+}
