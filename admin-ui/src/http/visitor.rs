@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use nsq::api::admin::AdminAction;
 use nsq::daemon::host::host_name;
 use nsq::daemon::http::{HttpError, Remote};
+use tracing::warn;
 
 use super::Site;
 use super::told::now_s;
@@ -142,6 +143,7 @@ fn check_page(parts: &Parts, site: &Site) -> Result<(), HttpError> {
     let Some(origin) = parts.headers.get(ORIGIN) else { return Ok(()) };
     let may = origin.to_str().is_ok_and(|origin| site.access.origins.allow(origin));
     if !may {
+        warn!("a page of {origin:?} may change nothing here; if it is yours, --allowed-origin=HOST lets it");
         return Err(HttpError::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED"));
     }
     if parts.method != Method::POST {
