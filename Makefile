@@ -13,8 +13,8 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: ## build nsqd and nsqlookupd and start both in one process, with the data in ./data
-	@cargo build --locked --release --package nsq-cli --package nsqd --package nsqlookupd
+run: ## build nsqd, nsqlookupd and nsqadmin and start all in one process, with the data in ./data
+	@cargo build --locked --release --package nsq-cli --package nsqd --package nsqlookupd --package nsqadmin
 	@exec $(TARGET)/release/nsq up --data-path=data $(ARGS)
 
 test: ## run every check and test

@@ -25,11 +25,11 @@ use self::banner::Banner;
 use self::part::Part;
 use crate::failure::Failure;
 
-/// Runs nsqd and nsqlookupd in one process, on the standard ports.
+/// Runs nsqd, nsqlookupd and nsqadmin in one process, on the standard ports.
 ///
 /// nsqd takes messages on port 4150 (TCP) and 4151 (HTTP) and registers with nsqlookupd, which consumers ask on port
-/// 4161 (HTTP); nsqd registers on 4160. SIGTERM and SIGINT (Ctrl-C) stop first nsqd, then nsqlookupd; nothing is lost. So
-/// does closing the terminal it runs in.
+/// 4161 (HTTP); nsqd registers on 4160. nsqadmin shows what is in them to a browser on port 4171. SIGTERM and SIGINT
+/// (Ctrl-C) stop first nsqadmin, then nsqd, then nsqlookupd; nothing is lost. So does closing the terminal it runs in.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// Any flag of nsqlookupd, without its dashes. May be repeated. `--nsqlookupd-opt help` lists them.
     #[arg(long, value_name = "KEY[=VALUE]")]
     nsqlookupd_opt: Vec<String>,
+    /// Any flag of nsqadmin, without its dashes. May be repeated. `--nsqadmin-opt help` lists them.
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    nsqadmin_opt: Vec<String>,
     /// Log lines below this level are not written: debug, info, warn, error or fatal.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: Level,
@@ -65,6 +68,7 @@ pub(crate) struct Arguments {
 enum PartName {
     Nsqd,
     Nsqlookupd,
+    Nsqadmin,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,11 +85,12 @@ Examples:
   nsq up --bind 127.0.0.1 --nsqd-opt tcp-address=127.0.0.1:5150 --nsqd-opt http-address=127.0.0.1:5151";
 
 /// The names of the threads whose lines are a daemon's.
-const PARTS: Prefix = Prefix::Parts { names: &[NSQD, NSQLOOKUPD], otherwise: PROGRAM };
+const PARTS: Prefix = Prefix::Parts { names: &[NSQD, NSQLOOKUPD, NSQADMIN], otherwise: PROGRAM };
 
 const PROGRAM: &str = "nsq";
 const NSQD: &str = "nsqd";
 const NSQLOOKUPD: &str = "nsqlookupd";
+const NSQADMIN: &str = "nsqadmin";
 
 /// Runs until it is told to stop or a part fails.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -94,8 +99,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Format::Json => LogFormat::Json,
     };
     let told = |text: &str| Failure::Told(fatal(PROGRAM, format, text));
-    if [PartName::Nsqd, PartName::Nsqlookupd].iter().all(|part| arguments.without.contains(part)) {
-        return Err(Failure::Usage("without nsqd and nsqlookupd there is nothing to run".to_owned()));
+    let is_out = |part| arguments.without.contains(part);
+    if [PartName::Nsqd, PartName::Nsqlookupd, PartName::Nsqadmin].iter().all(is_out) {
+        let why = "without nsqd, nsqlookupd and nsqadmin there is nothing to run";
+        return Err(Failure::Usage(why.to_owned()));
     }
     let broadcast = broadcast::choose(arguments.broadcast_address.as_deref(), &arguments.bind);
     let plan = Plan::new(&arguments, &broadcast.address, told)?;
@@ -115,6 +122,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 struct Plan {
     nsqlookupd: Option<nsqlookupd::options::Options>,
     nsqd: Option<(nsqd::options::Options, DataDirLock)>,
+    nsqadmin: Option<nsqadmin::options::Options>,
     data_path: PathBuf,
 }
 
@@ -126,7 +134,8 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let runs = |part| !arguments.without.contains(&part);
         let parts = options::Common { bind: &arguments.bind, broadcast_address };
-        let mut plan = Self { nsqlookupd: None, nsqd: None, data_path: arguments.data_path.clone() };
+        let data_path = arguments.data_path.clone();
+        let mut plan = Self { nsqlookupd: None, nsqd: None, nsqadmin: None, data_path };
         if runs(PartName::Nsqlookupd) {
             let program = &nsqlookupd::options::PROGRAM;
             let flags = parts.nsqlookupd(&arguments.nsqlookupd_opt).map_err(Failure::Usage)?;
@@ -145,6 +154,17 @@ impl Plan {
             let read = nsqd::options::Options::read_with(flags, claim);
             plan.nsqd = Some(read.map_err(|stop| answered(stop.report(program)))?);
         }
+        if runs(PartName::Nsqadmin) {
+            let program = &nsqadmin::options::PROGRAM;
+            let of_whom = match (runs(PartName::Nsqlookupd), runs(PartName::Nsqd)) {
+                (true, _) => Some(options::Watched::Nsqlookupd),
+                (false, true) => Some(options::Watched::Nsqd),
+                (false, false) => None,
+            };
+            let flags = parts.nsqadmin(&arguments.data_path, of_whom, &arguments.nsqadmin_opt);
+            let read = nsqadmin::options::Options::read(flags.map_err(Failure::Usage)?);
+            plan.nsqadmin = Some(read.map_err(|stop| answered(stop.report(program)))?);
+        }
         Ok(plan)
     }
 }
@@ -154,9 +174,10 @@ fn answered(code: ExitCode) -> Failure {
     Failure::Told(code)
 }
 
-/// The parts that run. nsqd uses nsqlookupd: it starts after it, and stops before it.
+/// The parts that run. nsqd uses nsqlookupd, and nsqadmin both: each starts after what it uses, and stops before it.
 #[derive(Default)]
 struct Running {
+    nsqadmin: Option<Part>,
     nsqd: Option<Part>,
     nsqlookupd: Option<Part>,
 }
@@ -238,12 +259,12 @@ impl Running {
             banner.nsqlookupd = Some(part.listening().await?);
         }
         if let Some((mut options, data_dir)) = plan.nsqd {
-            if let Some(address) = banner.nsqlookupd.as_ref().and_then(reachable_tcp) {
+            if let Some(address) = banner.nsqlookupd.as_ref().and_then(|part| reachable(&part.tcp)) {
                 options.nsqlookupd_tcp_addresses.insert(0, address);
             }
-            let log = log.clone();
+            let level = log.clone();
             let run = |listening, stop| async move {
-                let outcome = nsqd::serve(options, log, reloads, listening, stop).await.map_err(|error| {
+                let outcome = nsqd::serve(options, level, reloads, listening, stop).await.map_err(|error| {
                     let hint = matches!(error, nsqd::StartError::Listen { .. }).then_some(NSQD);
                     with_advice(error.to_string(), hint)
                 });
@@ -253,12 +274,31 @@ impl Running {
             let part = self.nsqd.insert(Part::start(NSQD, run).map_err(|e| os_error_text(&e))?);
             banner.nsqd = Some(part.listening().await?);
         }
+        if let Some(mut options) = plan.nsqadmin {
+            // Where they listen is known only now: until here the first address stood for that.
+            let http = |part: &Option<Listening>| part.as_ref().and_then(|part| reachable(&part.http));
+            if let Some(address) = http(&banner.nsqlookupd) {
+                put_first(&mut options.nsqlookupd_http_addresses, address);
+            } else if let Some(address) = http(&banner.nsqd) {
+                put_first(&mut options.nsqd_http_addresses, address);
+            }
+            let log = log.clone();
+            let run = |listening, stop| async move {
+                nsqadmin::serve(options, log, listening, stop).await.map_err(|error| {
+                    let hint = matches!(error, nsqadmin::StartError::Listen(_)).then_some(NSQADMIN);
+                    with_advice(error.to_string(), hint)
+                })
+            };
+            let part = self.nsqadmin.insert(Part::start(NSQADMIN, run).map_err(|e| os_error_text(&e))?);
+            banner.nsqadmin = Some(part.listening().await?);
+        }
         Ok(banner)
     }
 
     /// Completes when a part has ended though nobody told it to.
     async fn failed(&mut self) -> String {
         tokio::select! {
+            why = failed(&mut self.nsqadmin) => why,
             why = failed(&mut self.nsqd) => why,
             why = failed(&mut self.nsqlookupd) => why,
         }
@@ -267,7 +307,7 @@ impl Running {
     /// Stops the parts in order, and says what the first of them has to say that could not end as it should.
     async fn stop(self, why: &str) -> Result<(), String> {
         let mut outcome = Ok(());
-        for part in [self.nsqd, self.nsqlookupd].into_iter().flatten() {
+        for part in [self.nsqadmin, self.nsqd, self.nsqlookupd].into_iter().flatten() {
             outcome = outcome.and(part.stop(why).await);
         }
         outcome
@@ -284,19 +324,30 @@ async fn failed(part: &mut Option<Part>) -> String {
 /// What to do about it, where an address is taken.
 fn with_advice(why: String, cannot_listen: Option<&str>) -> String {
     let Some(part) = cannot_listen else { return why };
+    let tcp = match part {
+        // It has none.
+        NSQADMIN => String::new(),
+        part => format!("--{part}-opt tcp-address=HOST:PORT, "),
+    };
     format!(
-        "{why}; if another {part} runs, stop it, or choose another port (--{part}-opt tcp-address=HOST:PORT, \
-         --{part}-opt http-address=HOST:PORT), or leave this part out (--without {part})"
+        "{why}; if another {part} runs, stop it, or choose another port ({tcp}--{part}-opt http-address=HOST:PORT), or \
+         leave this part out (--without {part})"
     )
 }
 
-/// Where the TCP port is reached from this machine; `None` for a Unix socket or nothing.
-fn reachable_tcp(listening: &Listening) -> Option<String> {
-    let mut address: SocketAddr = listening.tcp.as_deref()?.parse().ok()?;
+/// Where an address is reached from this machine; `None` for a Unix socket or nothing.
+fn reachable(address: &Option<String>) -> Option<String> {
+    let mut address: SocketAddr = address.as_deref()?.parse().ok()?;
     if address.ip().is_unspecified() {
         address.set_ip([127, 0, 0, 1].into());
     }
     Some(address.to_string())
+}
+
+fn put_first(addresses: &mut [String], address: String) {
+    if let Some(first) = addresses.first_mut() {
+        *first = address;
+    }
 }
 
 /// How long the greeting waits for the parts to have logged that they found each other: it is to stand below that.
@@ -328,7 +379,7 @@ mod tests {
             ("/run/socket", None),
         ] {
             let listening = Listening { tcp: Some(tcp.to_owned()), http: None };
-            assert_eq!(reachable_tcp(&listening).as_deref(), reached);
+            assert_eq!(reachable(&listening.tcp).as_deref(), reached);
         }
     }
 

@@ -4,6 +4,7 @@
 //! v1.3.0 gives ([`json::to_go_json`]); reading takes what any version sends: unknown keys are skipped, a
 //! missing key or a `null` is the type's default. What the numbers mean is said where they are counted.
 
+pub mod admin;
 pub mod error;
 pub mod info;
 pub mod json;

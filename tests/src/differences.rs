@@ -19,6 +19,13 @@ pub fn lookupd_is_original() -> bool {
     original("nsqlookupd")
 }
 
+/// Whether the nsqadmin under test is the original: `NSQADMIN_PEER=1` says so of the one that `NSQADMIN` names. What is behind
+/// it may be either.
+pub fn admin_is_original() -> bool {
+    let is_set = std::env::var_os("NSQADMIN_PEER").is_some_and(|value| value == "1");
+    is_set && std::env::var_os("NSQADMIN").is_some()
+}
+
 /// Whether the program of this name is the original.
 fn original(program: &str) -> bool {
     let is_set = std::env::var_os("NSQD_PEER").is_some_and(|value| value == "1");
@@ -116,9 +123,13 @@ pub fn stops_without_waiting_for_a_magic(program: &str) -> bool {
 /// one that comes too soon kills it: this waits for the thread that its runtime starts to receive them, the
 /// only one that blocks some but neither SIGINT nor SIGTERM.
 pub fn wait_until_signals_are_handled(program: &str, process_id: u32) {
-    if !original(program) {
-        return;
+    if original(program) {
+        wait_for_signal_handler(process_id);
     }
+}
+
+/// Waits for the thread of a program in Go that receives signals.
+pub fn wait_for_signal_handler(process_id: u32) {
     let stop_signals = 1 << (2 - 1) | 1 << (15 - 1);
     let blocked = || -> Vec<u64> {
         let tasks = fs::read_dir(format!("/proc/{process_id}/task")).expect("the process runs");
@@ -212,4 +223,55 @@ pub fn parts_from_who_is_gone_while_authorizing() -> bool {
 /// A stop closes connections that wait for an authorization server too; the original waits for its answer.
 pub fn stops_without_waiting_for_authorization() -> bool {
     !is_original()
+}
+
+/// nsqadmin answers 404 for a topic or a channel that is not there; the original 502, 500, or a warning.
+pub fn admin_knows_what_is_not_there() -> bool {
+    !admin_is_original()
+}
+
+/// nsqadmin shows each node's own numbers beside the sums; in the original's answer for a topic the first node's channels
+/// are the sums.
+pub fn admin_keeps_each_nodes_numbers() -> bool {
+    !admin_is_original()
+}
+
+/// A topic that nobody has is shown as empty; the original says 502.
+pub fn admin_shows_topics_without_nodes() -> bool {
+    !admin_is_original()
+}
+
+/// In direct mode topics and channels are made; the original says that they were, and does nothing, or 502.
+pub fn admin_creates_in_direct_mode() -> bool {
+    !admin_is_original()
+}
+
+/// A notification endpoint that is dead harms nothing; the original crashes.
+pub fn admin_survives_a_dead_endpoint() -> bool {
+    !admin_is_original()
+}
+
+/// nsqadmin tells of an action only if it was not refused; the original tells of pausing and emptying before it tries.
+pub fn admin_tells_of_what_was_refused() -> bool {
+    admin_is_original()
+}
+
+/// A node is tombstoned only if it is one of the cluster's, and one that is not there any more is a warning; the original
+/// asks any host that is named, and says 502 if it does not answer.
+pub fn admin_tombstones_known_nodes_only() -> bool {
+    !admin_is_original()
+}
+
+/// Writes from foreign pages are refused, there is a login, an overview, a history: all that v1.3.0 does not have.
+pub fn admin_has_extensions() -> bool {
+    !admin_is_original()
+}
+
+/// What nsqadmin says of bad JSON, where the original repeats its decoder.
+pub fn bad_json_text() -> &'static str {
+    if admin_is_original() {
+        "invalid character 'o' in literal null (expecting 'u')"
+    } else {
+        "expected ident at line 1 column 2"
+    }
 }

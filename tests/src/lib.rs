@@ -2,13 +2,15 @@
 //!
 //! Nothing here uses the code that is judged: the harness knows the wire and HTTP by itself, so a mistake
 //! of ours cannot hide by being made twice. The daemon is the built program next to the test executable, or
-//! the one that `NSQD` (`NSQLOOKUPD`) names; where the original differs on purpose is listed in [`differences`].
+//! the one that `NSQD` (`NSQLOOKUPD`, `NSQADMIN`) names; where the original differs on purpose is listed in [`differences`].
 
+pub mod admin;
 pub mod authorization;
 pub mod certificates;
 pub mod cluster;
 pub mod daemon;
 pub mod differences;
+pub mod endpoint;
 pub mod http;
 pub mod layers;
 pub mod ledger;
@@ -24,6 +26,7 @@ pub mod small_disk;
 pub mod stats;
 pub mod table;
 
+pub use admin::Admin;
 pub use daemon::{Daemon, shared};
 pub use level::Level;
 pub use lookupd::Lookupd;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the sources of each crate lie, and how the crate is named in paths.
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("nsqd/broker/src", "nsqd_broker"),
     ("nsqd/src", "nsqd"),
     ("nsqlookupd/src", "nsqlookupd"),
+    ("admin-ui/src", "nsqadmin"),
     ("nsq-cli/src", "nsq_cli"),
     ("src", "nsq"),
 ];
@@ -145,6 +146,62 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsq::daemon",
         ],
     ),
+    ("nsqadmin::cidr", &[]),
+    ("nsqadmin::assets", &[]),
+    ("nsqadmin::access", &["nsq::daemon::os_error"]),
+    ("nsqadmin::exchange", &["nsq::client", "nsq::transport", "nsq::daemon"]),
+    ("nsqadmin::notify", &["nsqadmin::exchange", "nsq::api"]),
+    ("nsqadmin::graphite", &["nsqadmin::cluster", "nsqadmin::exchange"]),
+    (
+        "nsqadmin::options",
+        &["nsqadmin::access", "nsqadmin::cidr", "nsqadmin::exchange", "nsq::transport", "nsq::daemon"],
+    ),
+    ("nsqadmin::cluster", &["nsqadmin::exchange", "nsq::api", "nsq::wire"]),
+    // Pure.
+    ("nsqadmin::cluster::merge", &["nsqadmin::cluster::producer", "nsq::api"]),
+    ("nsqadmin::actions", &["nsqadmin::cluster", "nsq::api", "nsq::wire"]),
+    // Pure, but for the file of the second.
+    ("nsqadmin::overview", &["nsqadmin::history", "nsq::api"]),
+    ("nsqadmin::history", &[]),
+    // A test.
+    ("nsqadmin::samples", &["nsqadmin::cluster", "nsqadmin::overview", "nsq::api"]),
+    ("nsqadmin::sampler", &["nsqadmin::cluster", "nsqadmin::history", "nsqadmin::overview", "nsq::api"]),
+    (
+        "nsqadmin::http",
+        &[
+            "nsqadmin::access",
+            "nsqadmin::actions",
+            "nsqadmin::assets",
+            "nsqadmin::cidr",
+            "nsqadmin::cluster",
+            "nsqadmin::exchange",
+            "nsqadmin::graphite",
+            "nsqadmin::history",
+            "nsqadmin::notify",
+            "nsqadmin::options",
+            "nsqadmin::overview",
+            "nsqadmin::sampler",
+            "nsqadmin::VERSION",
+            "nsq::api",
+            "nsq::wire::name",
+            "nsq::daemon",
+        ],
+    ),
+    (
+        "nsqadmin::daemon",
+        &[
+            "nsqadmin::access",
+            "nsqadmin::cluster",
+            "nsqadmin::exchange",
+            "nsqadmin::history",
+            "nsqadmin::http",
+            "nsqadmin::notify",
+            "nsqadmin::options",
+            "nsqadmin::sampler",
+            "nsq::transport",
+            "nsq::daemon",
+        ],
+    ),
     ("nsq_cli::failure", &["nsq::daemon::os_error", "nsq::client"]),
     ("nsq_cli::values", &["nsq::wire::name", "nsq::daemon::go_duration"]),
     ("nsq_cli::delimiter", &[]),
@@ -210,8 +267,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsq::daemon::os_error",
         ],
     ),
-    // The one place that has both daemons in it.
-    ("nsq_cli::up", &["nsq_cli::failure", "nsqd", "nsqlookupd", "nsq::daemon"]),
+    // The one place that has all daemons in it.
+    ("nsq_cli::up", &["nsq_cli::failure", "nsqd", "nsqlookupd", "nsqadmin", "nsq::daemon"]),
 ];
 
 /// The crates that the pure core may depend on.
@@ -395,7 +452,7 @@ fn module_of(path: &Path) -> Option<Vec<String>> {
 fn named_paths(module: &[String], text: &str) -> Vec<(usize, Vec<String>)> {
     let mut named = Vec::new();
     let code = without_comments_and_quotes(text);
-    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker", "nsqlookupd", "nsq_cli"];
+    let heads = ["crate", "super", "nsq", "nsqd", "nsqd_broker", "nsqlookupd", "nsqadmin", "nsq_cli"];
     let mut at = 0;
     while let Some(colons) = code[at..].find("::").map(|found| at + found) {
         at = colons + 2;

@@ -10,6 +10,7 @@ use nsq::daemon::listener::Listening;
 pub(super) struct Banner {
     pub(super) nsqd: Option<Listening>,
     pub(super) nsqlookupd: Option<Listening>,
+    pub(super) nsqadmin: Option<Listening>,
     pub(super) data_path: PathBuf,
 }
 
@@ -56,6 +57,9 @@ impl Banner {
             tries.push(("publish", format!("{program} pub greetings 'hello again'{tcp_flag}")));
             tries.push(("print", format!("{program} tail greetings{tcp_flag}")));
             tries.push(("watch", format!("{program} stat{http_flag}")));
+            if let Some(admin) = self.nsqadmin.as_ref().and_then(|part| port(&part.http)) {
+                tries.push(("look", format!("http://localhost:{admin} in a browser")));
+            }
             text.push_str("\n  Try in a second terminal:\n\n");
             for (what, command) in tries {
                 let _ = writeln!(text, "    {what:<8}  {command}");
@@ -66,7 +70,7 @@ impl Banner {
     }
 
     fn parts(&self) -> impl Iterator<Item = (&'static str, &Listening)> {
-        let parts = [("nsqd", &self.nsqd), ("nsqlookupd", &self.nsqlookupd)];
+        let parts = [("nsqd", &self.nsqd), ("nsqlookupd", &self.nsqlookupd), ("nsqadmin", &self.nsqadmin)];
         parts.into_iter().filter_map(|(name, listening)| Some((name, listening.as_ref()?)))
     }
 }
@@ -93,6 +97,7 @@ mod tests {
         Banner {
             nsqd: nsqd.map(listening),
             nsqlookupd: nsqlookupd.map(listening),
+            nsqadmin: None,
             data_path: PathBuf::from("data"),
         }
     }

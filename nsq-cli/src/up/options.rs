@@ -9,7 +9,7 @@ use std::path::Path;
 
 use nsq::daemon::options::Program;
 
-use super::{NSQD, NSQLOOKUPD};
+use super::{NSQADMIN, NSQD, NSQLOOKUPD};
 
 /// Flags that are the whole's: there is one log, and one data directory.
 const OF_THE_WHOLE: [(&str, &str); 4] = [
@@ -18,6 +18,13 @@ const OF_THE_WHOLE: [(&str, &str); 4] = [
     ("log-format", "--log-format"),
     ("log-prefix", "nothing: each line names its part"),
 ];
+
+/// Which part nsqadmin asks about the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    Nsqlookupd,
+    Nsqd,
+}
 
 /// What the parts have in common.
 pub(super) struct Common<'a> {
@@ -43,10 +50,34 @@ impl Common<'_> {
         Ok(flags)
     }
 
-    fn addresses(&self, tcp: u16, http: u16) -> [OsString; 3] {
-        // An IPv6 address is told from its port by brackets.
+    /// The flags of nsqadmin. Where the part that it watches will listen is not known yet: the first address stands for it.
+    /// Its history has a directory beside nsqd's files.
+    pub(super) fn nsqadmin(
+        &self,
+        data_path: &Path,
+        watched: Option<Watched>,
+        given: &[String],
+    ) -> Result<Vec<OsString>, String> {
+        let mut data = OsString::from("--data-path=");
+        data.push(data_path.join(NSQADMIN));
+        let mut flags = vec![data, OsString::from(format!("--http-address={}:4171", self.host()))];
+        match watched {
+            Some(Watched::Nsqlookupd) => flags.push("--lookupd-http-address=127.0.0.1:4161".into()),
+            Some(Watched::Nsqd) => flags.push("--nsqd-http-address=127.0.0.1:4151".into()),
+            None => {}
+        }
+        flags.extend(flags_of(&nsqadmin::options::PROGRAM, NSQADMIN, given)?);
+        Ok(flags)
+    }
+
+    /// An IPv6 address is told from its port by brackets.
+    fn host(&self) -> String {
         let is_bare = self.bind.contains(':') && !self.bind.starts_with('[');
-        let host = if is_bare { format!("[{}]", self.bind) } else { self.bind.to_owned() };
+        if is_bare { format!("[{}]", self.bind) } else { self.bind.to_owned() }
+    }
+
+    fn addresses(&self, tcp: u16, http: u16) -> [OsString; 3] {
+        let host = self.host();
         [
             format!("--tcp-address={host}:{tcp}"),
             format!("--http-address={host}:{http}"),
@@ -117,6 +148,21 @@ mod tests {
         assert_eq!(refused, "--nsqd-opt data-path: that is decided for all parts by --data-path");
         let refused = COMMON.nsqlookupd(&["log-level=debug".to_owned()]).unwrap_err();
         assert_eq!(refused, "--nsqlookupd-opt log-level: that is decided for all parts by --log-level");
+    }
+
+    #[test]
+    fn nsqadmin_is_told_whom_to_ask() {
+        for (watched, asked) in [
+            (Some(Watched::Nsqlookupd), Some("--lookupd-http-address=127.0.0.1:4161")),
+            (Some(Watched::Nsqd), Some("--nsqd-http-address=127.0.0.1:4151")),
+            (None, None),
+        ] {
+            let flags = COMMON.nsqadmin(Path::new("d"), watched, &["base-path=/x".to_owned()]).unwrap();
+            let flags: Vec<&str> = flags.iter().map(|flag| flag.to_str().unwrap()).collect();
+            let expected = ["--data-path=d/nsqadmin", "--http-address=[::1]:4171"];
+            let expected = expected.into_iter().chain(asked).chain(["--base-path=/x"]);
+            assert_eq!(flags, expected.collect::<Vec<_>>());
+        }
     }
 
     #[test]

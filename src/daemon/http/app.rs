@@ -34,20 +34,38 @@ pub struct App {
     router: Router,
     /// What everybody is told instead, if nothing is served here.
     refusal: Option<Refusal>,
+    /// What each answer goes through at last, given the headers of its request.
+    finish: Option<Arc<Finish>>,
 }
+
+type Finish = dyn Fn(&HeaderMap, Response) -> Response + Send + Sync;
+
+/// The address of the peer that sent a request, `ip:port`: an extension of the request, for handlers that ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote(pub String);
 
 /// A status, and a body of JSON.
 type Refusal = (StatusCode, Bytes);
 
 impl App {
     pub(super) fn new(table: Table, router: Router) -> Self {
-        Self { table: Arc::new(table), router, refusal: None }
+        Self { table: Arc::new(table), router, refusal: None, finish: None }
     }
 
     /// The app where it is not served: every request, whatever it is, is answered with this status and JSON.
     #[must_use]
     pub fn refusing(self, status: StatusCode, json: impl Into<Bytes>) -> Self {
         Self { refusal: Some((status, json.into())), ..self }
+    }
+
+    /// The app whose handlers are told who asks, as an extension ([`Remote`]), and whose answers all go through `finish`,
+    /// which is given the headers of the request too.
+    #[must_use]
+    pub fn finishing(
+        self,
+        finish: impl Fn(&HeaderMap, Response) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self { finish: Some(Arc::new(finish)), ..self }
     }
 
     /// Answers one request of the peer called `remote`. A handler that panics is a 500 and nothing more.
@@ -62,8 +80,15 @@ impl App {
         let (head, body) = request.into_parts();
         let body = SharedBody::new(body);
 
-        let request = Request::from_parts(head, Body::new(body.handle()));
+        let mut request = Request::from_parts(head, Body::new(body.handle()));
+        let asked = self.finish.as_ref().map(|finish| {
+            request.extensions_mut().insert(Remote(remote.to_owned()));
+            (finish, request.headers().clone())
+        });
         let (mut response, logged) = self.answer(request).await;
+        if let Some((finish, headers)) = asked {
+            response = finish(&headers, response);
+        }
         if logged {
             access_log::record(response.status(), &method, &uri, remote, started.elapsed());
         }

@@ -20,7 +20,7 @@ mod reply;
 mod routes;
 mod serve;
 
-pub use app::App;
+pub use app::{App, Remote};
 pub use body::{BodyError, read_body};
 pub use error::HttpError;
 pub use pieces::json_in_pieces;

@@ -21,12 +21,21 @@ use super::query::has_valid_escapes;
 pub struct Routes<S> {
     table: Table,
     router: Router<S>,
+    /// What every path begins with; without a slash at its end, and empty for nothing.
+    base: String,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// No routes.
     pub fn new() -> Self {
-        Self { table: Table::default(), router: Router::new() }
+        Self::under("/")
+    }
+
+    /// No routes, and those that are added lie below this path: with `/base`, `/` means `/base`, and `/x` means
+    /// `/base/x`. A base that holds braces would be taken for parameters.
+    pub fn under(base: &str) -> Self {
+        let base = base.trim_end_matches('/').to_owned();
+        Self { table: Table::default(), router: Router::new(), base }
     }
 
     /// Answers `GET path` with `handler`. Unlike axum's, it does not answer `HEAD`.
@@ -66,11 +75,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         mut self,
         method: Method,
         filter: MethodFilter,
-        pattern: &'static str,
+        path: &'static str,
         handler: H,
     ) -> Self {
+        let pattern = match path {
+            "/" if !self.base.is_empty() => self.base.clone(),
+            _ => format!("{}{path}", self.base),
+        };
+        let pattern_escaped = match self.base.is_empty() {
+            true => path.to_owned(),
+            false => path::escape(&self.base) + &pattern[self.base.len()..],
+        };
         self.table.routes.push(Route { method, pattern, logged: true });
-        self.router = self.router.route(pattern, on(filter, handler));
+        self.router = self.router.route(&pattern_escaped, on(filter, handler));
         self
     }
 }
@@ -106,7 +123,7 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Route {
     method: Method,
-    pattern: &'static str,
+    pattern: String,
     logged: bool,
 }
 
@@ -176,13 +193,10 @@ impl Route {
     }
 
     fn corrected_elements<'a>(
-        &self,
+        &'a self,
         path: &'a str,
         is_same: impl Fn(&str, &str) -> bool,
-    ) -> Option<Vec<&'a str>>
-    where
-        'static: 'a,
-    {
+    ) -> Option<Vec<&'a str>> {
         let mut elements = path.split('/');
         let corrected = self
             .pattern
@@ -234,7 +248,7 @@ mod tests {
             (Method::PUT, "/config/{option}"),
             (Method::GET, "/debug/pprof/"),
         ] {
-            table.routes.push(Route { method, pattern, logged: true });
+            table.routes.push(Route { method, pattern: pattern.to_owned(), logged: true });
         }
         table
     }
@@ -261,6 +275,17 @@ mod tests {
         check("PUT /config/x?y", "found /config/x");
         check("GET /config/a%2Fb", "not found");
         check("GET /config/%zz", "malformed");
+    }
+
+    #[test]
+    fn routes_may_lie_below_a_path() {
+        let handler = || async {};
+        let routes = Routes::<()>::under("/a b/c").get("/", handler).get("/x/{y}", handler);
+        let patterns: Vec<&str> = routes.table.routes.iter().map(|route| route.pattern.as_str()).collect();
+        assert_eq!(patterns, ["/a b/c", "/a b/c/x/{y}"]);
+        let routes = Routes::<()>::under("/").get("/", handler).get("/x", handler);
+        let patterns: Vec<&str> = routes.table.routes.iter().map(|route| route.pattern.as_str()).collect();
+        assert_eq!(patterns, ["/", "/x"]);
     }
 
     #[test]

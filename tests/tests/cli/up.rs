@@ -1,4 +1,4 @@
-//! `nsq up`: both daemons in one process, each of which can be left out; the end in order.
+//! `nsq up`: all daemons in one process, each of which can be left out; the end in order.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -25,6 +25,7 @@ impl Up {
             let option = if part == "nsqd" { "--nsqd-opt" } else { "--nsqlookupd-opt" };
             arguments.extend([option, "tcp-address=127.0.0.1:0", option, "http-address=127.0.0.1:0"]);
         }
+        arguments.extend(["--nsqadmin-opt", "http-address=127.0.0.1:0"]);
         arguments.extend_from_slice(flags);
         let up = Self { process: Process::start_program("nsq", &arguments) };
         up.process.wait_for_log("that all is up", |line| line.contains("everything listens"));
@@ -89,17 +90,19 @@ fn each_line_of_the_log_names_its_part() {
     let registered = "REGISTER category:topic key:t";
     up.process.wait_for_log(registered, |line| line.contains(registered));
     let log = up.stop(Signal::TERM);
-    let is_known =
-        |line: &&String| ["[nsq] ", "[nsqd] ", "[nsqlookupd] "].iter().any(|part| line.starts_with(part));
+    let is_known = |line: &&String| {
+        ["[nsq] ", "[nsqd] ", "[nsqlookupd] ", "[nsqadmin] "].iter().any(|part| line.starts_with(part))
+    };
     assert!(log.iter().all(|line| is_known(&line)), "{}", log.join("\n"));
     position(&log, "nsqd", "nsqd v1.3.0");
     position(&log, "nsqlookupd", "nsqlookupd v1.3.0");
+    position(&log, "nsqadmin", "nsqadmin v1.3.0");
     position(&log, "nsqd", "TOPIC(t): created");
     position(&log, "nsqlookupd", registered);
     let directory = TempDir::new().unwrap();
     let up = Up::start(directory.path(), &["--log-format=json"]);
     let log = up.stop(Signal::TERM);
-    for part in ["nsq", "nsqd", "nsqlookupd"] {
+    for part in ["nsq", "nsqd", "nsqlookupd", "nsqadmin"] {
         let field = format!("\"part\":\"{part}\"");
         assert!(log.iter().any(|line| line.starts_with('{') && line.contains(&field)), "{log:?}");
     }
@@ -118,11 +121,30 @@ fn each_part_can_be_left_out() {
     assert_eq!(up.get("nsqlookupd", "/ping").status, 200);
     let log = up.stop(Signal::TERM);
     assert!(!log.iter().any(|line| line.contains("[nsqd]")), "{log:?}");
-    assert!(!missing.exists(), "without nsqd there is no data");
+    assert!(!missing.join("nsqd.dat").exists(), "without nsqd there are no messages");
 
-    let ended = nsq(&["up", "--without=nsqd", "--without=nsqlookupd"]);
+    let ended = nsq(&["up", "--without=nsqd", "--without=nsqlookupd", "--without=nsqadmin"]);
     assert_eq!(ended.status.code(), Some(2));
-    assert_eq!(ended.log[0], "error: without nsqd and nsqlookupd there is nothing to run");
+    assert_eq!(ended.log[0], "error: without nsqd, nsqlookupd and nsqadmin there is nothing to run");
+}
+
+#[test]
+fn nsqadmin_sees_what_the_others_have() {
+    for without in [&[][..], &["--without=nsqlookupd"]] {
+        let directory = TempDir::new().unwrap();
+        let up = Up::start(directory.path(), without);
+        up.publish("t", "hello");
+        let overview = eventually(
+            "a topic without a channel",
+            || up.get("nsqadmin", "/api/overview").json(),
+            |overview| overview["totals"]["topics"] == 1,
+        );
+        assert_eq!(overview["channels"][0]["trouble"][0]["code"], "no_channels");
+        let node = format!("127.0.0.1:{}", up.address("nsqd", "HTTP").port());
+        assert_eq!(overview["nodes"][0]["node"], node.as_str());
+        up.stop(Signal::TERM);
+        assert!(directory.path().join("nsqadmin/nsqadmin.history").exists());
+    }
 }
 
 #[test]
@@ -164,6 +186,7 @@ fn a_port_in_use_ends_the_whole_and_is_explained() {
             arguments.extend([option.clone(), format!("tcp-address=127.0.0.1:{port}")]);
             arguments.extend([option, "http-address=127.0.0.1:0".to_owned()]);
         }
+        arguments.extend(["--nsqadmin-opt", "http-address=127.0.0.1:0"].map(str::to_owned));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let ended = nsq(&arguments);
         assert_eq!(ended.status.code(), Some(1));
@@ -232,7 +255,8 @@ fn a_hangup_ends_it_with_its_terminal_and_not_without_one() {
 
     let data_path = format!("--data-path={}", directory.path().display());
     let (tcp, http) = ("--nsqd-opt=tcp-address=127.0.0.1:0", "--nsqd-opt=http-address=127.0.0.1:0");
-    let arguments = ["up", "--bind=127.0.0.1", "--without=nsqlookupd", &data_path, tcp, http];
+    let admin = "--nsqadmin-opt=http-address=127.0.0.1:0";
+    let arguments = ["up", "--bind=127.0.0.1", "--without=nsqlookupd", &data_path, tcp, http, admin];
     // As wide as any path that this program may have.
     let mut terminal = Terminal::start(&arguments, 1000, 30);
     let screen = terminal.wait_for("the greeting", |line| line.contains("Ctrl-C stops it"));

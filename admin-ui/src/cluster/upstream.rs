@@ -1,0 +1,214 @@
+//! One nsqd or nsqlookupd, asked over HTTP.
+//!
+//! One that was silent for as long as it may be is not asked again for a while, so that it costs its time-out once and not
+//! with each request; whoever samples the nodes asks all the same, and so hears when it speaks again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use nsq::api::error::ErrorBody;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use crate::exchange::{Answer, Exchange, ExchangeError, Url};
+
+/// How long one that was silent is not asked.
+const SILENT_FOR: Duration = Duration::from_secs(15);
+
+/// How much of an answer that is not JSON is repeated in an error, in bytes.
+const SHOWN_BYTES_MAX: usize = 200;
+
+/// What NSQ's own clients ask for: servers of long ago answered in an older form without it.
+const ACCEPTED: HeaderValue = HeaderValue::from_static("application/vnd.nsq; version=1.0");
+
+/// What is asked: the words are those of the log and of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// One that has messages.
+    Nsqd,
+    /// One that knows who has which topic.
+    Nsqlookupd,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nsqd => "nsqd",
+            Self::Nsqlookupd => "nsqlookupd",
+        })
+    }
+}
+
+/// Why one did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There was no answer.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// It was not asked.
+    #[error("it did not answer in time, {} s ago, and is not waited for again so soon", .0.as_secs())]
+    Silent(Duration),
+    /// It refused.
+    #[error("it answered {status}: {message}")]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The code, such as `TOPIC_NOT_FOUND`, or the beginning of what was said instead.
+        message: String,
+    },
+    /// The answer is not the JSON it should be.
+    #[error("its answer cannot be read, {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl AskError {
+    /// Whether it says that it has no such topic, channel or path.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { status: StatusCode::NOT_FOUND, .. })
+    }
+}
+
+/// Whether one that was silent is asked all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// For somebody who waits for the answer.
+    ForAViewer,
+    /// To learn whether it speaks again. Not logged.
+    ToSample,
+}
+
+/// How nodes are asked.
+#[derive(Debug)]
+pub struct Upstream {
+    exchange: Exchange,
+    /// Since when those that were silent are, and until when they are not asked. Locked for a look or an insertion.
+    silent: Mutex<HashMap<String, Silence>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    since: Instant,
+    until: Instant,
+}
+
+impl Upstream {
+    /// Asks so.
+    #[must_use]
+    pub fn new(exchange: Exchange) -> Self {
+        Self { exchange, silent: Mutex::default() }
+    }
+
+    /// What the service at `host:port` answers to a GET.
+    ///
+    /// # Errors
+    /// It does not, refuses, or answers nonsense.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        host: &str,
+        target: &str,
+        asking: Asking,
+    ) -> Result<T, AskError> {
+        match asking {
+            Asking::ForAViewer => {
+                info!("CI: querying {service} http://{host}{target}");
+                self.check_silence(host)?;
+            }
+            Asking::ToSample => debug!("CI: querying {service} http://{host}{target}"),
+        }
+        let answer = self.ask(Method::GET, host, target, Bytes::new()).await;
+        self.note_silence(host, &answer);
+        Ok(serde_json::from_slice(&answer?)?)
+    }
+
+    /// Lets the service at `host:port` do something. One that was silent is asked too: somebody wants it done.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn post(
+        &self,
+        service: Service,
+        host: &str,
+        target: &str,
+        body: Bytes,
+    ) -> Result<(), AskError> {
+        info!("CI: querying {service} http://{host}{target}");
+        let answer = self.ask(Method::POST, host, target, body).await;
+        self.note_silence(host, &answer);
+        answer.map(|_| ())
+    }
+
+    async fn ask(&self, method: Method, host: &str, target: &str, body: Bytes) -> Result<Bytes, AskError> {
+        let url = Url::of_node(host, target.to_owned()).map_err(ExchangeError::from)?;
+        let answer = self.exchange.send(&url, request(&method, body.clone())).await?;
+        let answer = match https_port(&answer) {
+            Some(port) => self.exchange.send(&url.with_https_port(port), request(&method, body)).await?,
+            None => answer,
+        };
+        if answer.status == StatusCode::OK { Ok(answer.body) } else { Err(refused(&answer)) }
+    }
+
+    fn check_silence(&self, host: &str) -> Result<(), AskError> {
+        let now = Instant::now();
+        match self.lock_silent().get(host) {
+            Some(silence) if silence.until > now => {
+                Err(AskError::Silent(now.saturating_duration_since(silence.since)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_silence<T>(&self, host: &str, answer: &Result<T, AskError>) {
+        let mut silent = self.lock_silent();
+        let now = Instant::now();
+        match answer {
+            Err(AskError::Exchange(error)) if error.is_silence() => {
+                silent.retain(|_, silence| silence.until > now);
+                let since = silent.get(host).map_or(now, |silence| silence.since);
+                silent.insert(host.to_owned(), Silence { since, until: now + SILENT_FOR });
+            }
+            _ => drop(silent.remove(host)),
+        }
+    }
+
+    fn lock_silent(&self) -> MutexGuard<'_, HashMap<String, Silence>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn request(method: &Method, body: Bytes) -> Request<Bytes> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method.clone();
+    request.headers_mut().insert(ACCEPT, ACCEPTED);
+    request
+}
+
+/// Where an nsqd that wants TLS says that it speaks HTTPS.
+fn https_port(answer: &Answer) -> Option<u16> {
+    #[derive(Deserialize)]
+    struct TlsRequired {
+        https_port: u16,
+    }
+    if answer.status != StatusCode::FORBIDDEN {
+        return None;
+    }
+    serde_json::from_slice::<TlsRequired>(&answer.body).ok().map(|said| said.https_port)
+}
+
+fn refused(answer: &Answer) -> AskError {
+    let message = match serde_json::from_slice::<ErrorBody>(&answer.body) {
+        Ok(error) => error.message,
+        Err(_) => {
+            String::from_utf8_lossy(&answer.body[..answer.body.len().min(SHOWN_BYTES_MAX)]).into_owned()
+        }
+    };
+    AskError::Status { status: answer.status, message }
+}

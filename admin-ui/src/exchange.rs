@@ -1,0 +1,142 @@
+//! One HTTP request and its answer, on a connection of its own. Knows nothing of what is asked.
+
+mod url;
+
+use std::io;
+use std::time::Duration;
+
+use axum::http::request;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{HeaderMap, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use nsq::client::dial;
+use nsq::daemon::go_duration::GoDuration;
+use nsq::daemon::os_error::os_error_text;
+use nsq::transport::tls::client::TlsClient;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::url::{Url, UrlError};
+
+/// The largest answer that is read, in bytes. `/stats` of 10,000 topics has about 5 MiB.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The largest head of an answer that is read, in bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How others are asked.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long all of it may take.
+    pub request_timeout: Duration,
+    /// How a server is made sure of.
+    pub tls: TlsClient,
+}
+
+/// What came back, whatever it says.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer. Who was asked is for the caller to say.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// It cannot be asked at all.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// Nobody is there, or the name leads nowhere.
+    #[error("{}", os_error_text(.0))]
+    Connect(io::Error),
+    /// It took too long.
+    #[error("no answer within {}", GoDuration::from(*.0))]
+    Timeout(Duration),
+    /// Connecting took too long.
+    #[error("no connection within {}", GoDuration::from(*.0))]
+    ConnectTimeout(Duration),
+    /// It is not HTTP, or broke off.
+    #[error("no complete answer, {0}")]
+    Http(#[from] hyper::Error),
+    /// There is more of it than is read.
+    #[error("the answer is larger than {ANSWER_BYTES_MAX} bytes")]
+    TooLarge,
+    /// TLS came to nothing.
+    #[error("no secure connection, {0}")]
+    Tls(io::Error),
+}
+
+impl ExchangeError {
+    /// Whether the other one just said nothing, for a long time.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::ConnectTimeout(_))
+    }
+}
+
+impl Exchange {
+    /// Asks once. Method, headers and body are those of `request`; its URI and `Host` are made from `url`, unless it has
+    /// a `Host` of its own.
+    ///
+    /// # Errors
+    /// There is no complete answer in time.
+    pub async fn send(&self, url: &Url, request: Request<Bytes>) -> Result<Answer, ExchangeError> {
+        let asked = tokio::time::timeout(self.request_timeout, self.converse(url, request));
+        asked.await.map_err(|_| ExchangeError::Timeout(self.request_timeout))?
+    }
+
+    async fn converse(&self, url: &Url, request: Request<Bytes>) -> Result<Answer, ExchangeError> {
+        let request = addressed(url, request)?;
+        let dialled = tokio::time::timeout(self.connect_timeout, dial(&url.authority())).await;
+        let stream = dialled
+            .map_err(|_| ExchangeError::ConnectTimeout(self.connect_timeout))?
+            .map_err(ExchangeError::Connect)?;
+        if !url.is_https {
+            return over(stream, request).await;
+        }
+        let stream = self.tls.connect(&url.host, stream).await.map_err(ExchangeError::Tls)?;
+        over(stream, request).await
+    }
+}
+
+fn addressed(url: &Url, request: Request<Bytes>) -> Result<Request<Full<Bytes>>, ExchangeError> {
+    let unusable = UrlError("the URL holds what no URL may");
+    let (mut head, body): (request::Parts, Bytes) = request.into_parts();
+    head.uri = url.target.parse::<Uri>().map_err(|_| unusable)?;
+    if !head.headers.contains_key(HOST) {
+        let host = HeaderValue::from_str(&url.authority()).map_err(|_| unusable)?;
+        head.headers.insert(HOST, host);
+    }
+    Ok(Request::from_parts(head, Full::new(body)))
+}
+
+async fn over<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, ExchangeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let client = hyper::client::conn::http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).clone();
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
+    // Both go on together and end together: there is no task that could be left over.
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
+            Ok(error) => ExchangeError::Http(*error),
+            Err(_) => ExchangeError::TooLarge,
+        })?;
+        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+    };
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        // The connection may end first, and the answer be complete nevertheless; errors arrive there too.
+        _ = connection => answer.await,
+    }
+}

@@ -1,0 +1,135 @@
+//! What was: a day of depths and rates for the cluster, each node, each topic and each channel. Pure.
+//!
+//! A series takes at most 25.7 kB ([`SERIES_BYTES_MAX`]), and there are at most [`SERIES_MAX`]. A cluster of 10 nodes with
+//! 1,000 channels of 1,000 topics has 2,011 of them: a channel has one for all its nodes together. That is 52 MB after a
+//! day; a test says so.
+
+pub mod file;
+mod ring;
+mod series;
+mod value;
+
+use std::collections::BTreeMap;
+
+pub use self::ring::{MEASURES, Measure, Ring};
+pub use self::series::{RINGS, Series};
+pub use self::value::Value;
+
+/// How many series there may be.
+pub const SERIES_MAX: usize = 10_000;
+
+/// How many bytes a series takes at most, its name apart.
+pub const SERIES_BYTES_MAX: usize = 25_700;
+
+/// After how many seconds without a point a series is forgotten.
+const FORGET_AFTER_S: i64 = 24 * 60 * 60;
+
+/// How often what is to be forgotten is looked for, in seconds.
+const FORGET_EVERY_S: i64 = 60;
+
+/// What a series is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// All nodes together.
+    Cluster,
+    /// A node, by its `host:port`.
+    Node(String),
+    /// A topic on all nodes.
+    Topic(String),
+    /// A channel on all nodes: topic and channel.
+    Channel(String, String),
+}
+
+/// All series.
+#[derive(Debug, Default)]
+pub struct History {
+    series: BTreeMap<Subject, Series>,
+    /// Subjects without a series, because there are too many.
+    left_out: usize,
+    forgot_at_s: i64,
+}
+
+impl History {
+    /// Adds what is known at a time, in Unix seconds. Subjects that come first have room first.
+    pub fn push(
+        &mut self,
+        now_s: i64,
+        numbers: impl IntoIterator<Item = (Subject, [Option<f64>; MEASURES])>,
+    ) {
+        self.left_out = 0;
+        for (subject, numbers) in numbers {
+            let has_room = self.series.len() < SERIES_MAX;
+            match self.series.get_mut(&subject) {
+                Some(series) => series.push(now_s, numbers),
+                None if has_room => self.series.entry(subject).or_default().push(now_s, numbers),
+                None => self.left_out += 1,
+            }
+        }
+        // Where there is no room, what has ended makes it sooner.
+        if now_s.saturating_sub(self.forgot_at_s) >= FORGET_EVERY_S || now_s < self.forgot_at_s {
+            let kept_s = if self.left_out > 0 { FORGET_EVERY_S } else { FORGET_AFTER_S };
+            self.series.retain(|_, series| now_s.saturating_sub(series.newest_s()) <= kept_s);
+            self.forgot_at_s = now_s;
+        }
+    }
+
+    /// The series about something.
+    #[must_use]
+    pub fn series(&self, subject: &Subject) -> Option<&Series> {
+        self.series.get(subject)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Subject, &Series)> {
+        self.series.iter()
+    }
+
+    /// Takes back a series that was saved.
+    pub fn restore(&mut self, subject: Subject, series: Series) {
+        if self.series.len() < SERIES_MAX {
+            self.series.insert(subject, series);
+        }
+    }
+
+    /// How many subjects have no series, because there are too many.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers() -> [Option<f64>; MEASURES] {
+        [Some(1.0); MEASURES]
+    }
+
+    #[test]
+    fn a_day_of_a_large_cluster_has_a_stated_size() {
+        // One series is filled as far as it goes; all are alike.
+        let mut series = Series::default();
+        for second in 0..90_000 {
+            series.push(second, numbers());
+        }
+        assert!(series.bytes() <= SERIES_BYTES_MAX, "{}", series.bytes());
+        let subjects = 1_000 + 1_000 + 10 + 1;
+        assert!(subjects * SERIES_BYTES_MAX <= 52_000_000);
+    }
+
+    #[test]
+    fn subjects_are_bounded_and_forgotten() {
+        let mut history = History::default();
+        let topic = |number: usize| (Subject::Topic(number.to_string()), numbers());
+        history.push(1_000, (0..SERIES_MAX + 5).map(topic));
+        assert_eq!((history.iter().len(), history.left_out()), (SERIES_MAX, 5));
+        // Those that go on have no room for others, until some end.
+        history.push(1_061, (5..SERIES_MAX + 5).map(topic));
+        history.push(1_062, (5..SERIES_MAX + 5).map(topic));
+        assert_eq!((history.iter().len(), history.left_out()), (SERIES_MAX, 0));
+        assert!(history.series(&Subject::Topic("0".to_owned())).is_none());
+        history.push(1_063 + FORGET_AFTER_S, [topic(7)]);
+        assert_eq!(history.iter().len(), 1);
+    }
+}

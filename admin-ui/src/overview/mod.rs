@@ -1,0 +1,346 @@
+//! Is anything wrong? One row a channel, of what all nodes said last and of what was before. Pure: the sampler tells it
+//! what it heard, and asks it for the picture.
+
+mod picture;
+mod trouble;
+
+use std::collections::BTreeMap;
+
+use nsq::api::admin::{ChannelRow, NodeRow, Overview, Totals, Update};
+use nsq::api::stats::Stats;
+
+use self::picture::{NodeState, Picture};
+use self::trouble::Signs;
+use crate::history::{History, Measure, Series, Subject};
+
+/// Over how many seconds the rates of a row are taken.
+const RATE_SECONDS: usize = 10;
+
+/// How many depths a row can be given for its sparkline.
+pub const SPARK_MAX: usize = 300;
+
+/// What the nodes said, and what was.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    picture: Picture,
+    history: History,
+}
+
+impl Recorder {
+    /// Goes on with what was saved.
+    #[must_use]
+    pub fn new(history: History) -> Self {
+        Self { picture: Picture::default(), history }
+    }
+
+    /// These are the nodes now: address, host, version.
+    pub fn keep_nodes(&mut self, nodes: impl IntoIterator<Item = (String, String, String)>) {
+        self.picture.keep(nodes);
+    }
+
+    /// A node answered.
+    pub fn observe(&mut self, node: &str, now_ms: u64, stats: Stats) {
+        self.picture.observe(node, now_ms, stats);
+    }
+
+    /// A node did not answer.
+    pub fn failed(&mut self, node: &str, now_ms: u64, reason: String) {
+        self.picture.failed(node, now_ms, reason);
+    }
+
+    /// Whether every node has answered or failed since it is known.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.picture.is_complete()
+    }
+
+    /// Adds what is known now to the history.
+    pub fn tick(&mut self, now_ms: u64, unix_s: i64) {
+        self.history.push(unix_s, self.picture.numbers(now_ms));
+    }
+
+    /// What was.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Everything that is now, each row with so many depths for a sparkline.
+    #[must_use]
+    pub fn overview(&self, now_ms: u64, unix_ms: i64, spark: usize) -> Overview {
+        let mut rows: BTreeMap<(&str, &str), Building<'_>> = BTreeMap::new();
+        for (address, state) in self.picture.nodes() {
+            let silent = state.silent_since(now_ms).map(|since| (address.as_str(), since / 1000));
+            for (topic, of_topic) in &state.topics {
+                for (channel, of_channel) in &of_topic.channels {
+                    let building = rows.entry((topic, channel)).or_default();
+                    building.add_channel(of_channel, of_topic.paused, silent);
+                }
+            }
+        }
+        let topics = self.picture.topics();
+        let (topic_count, channel_count) = (topics.len(), rows.len());
+        let bare = topics.iter().filter(|(_, channels)| channels.is_empty()).map(|(topic, _)| *topic);
+        for topic in bare {
+            let building = rows.entry((topic, "")).or_default();
+            for (address, state) in self.picture.nodes() {
+                let Some(of_topic) = state.topics.get(topic) else { continue };
+                let silent = state.silent_since(now_ms).map(|since| (address.as_str(), since / 1000));
+                building.add_topic(of_topic.depth, of_topic.paused, silent);
+            }
+        }
+        let mut message_count = 0_u64;
+        let mut channels: Vec<ChannelRow> = Vec::with_capacity(rows.len());
+        for ((topic, channel), building) in rows {
+            message_count = message_count.saturating_add(building.message_count);
+            channels.push(self.row(topic, channel, building, spark));
+        }
+        sort(&mut channels);
+        let nodes: Vec<NodeRow> =
+            self.picture.nodes().map(|(address, state)| self.node_row(address, state, now_ms)).collect();
+        let cluster = self.history.series(&Subject::Cluster);
+        let totals = Totals {
+            nodes: nodes.len(),
+            topics: topic_count,
+            channels: channel_count,
+            in_trouble: channels.iter().filter(|row| !row.trouble.is_empty()).count(),
+            depth: nodes.iter().fold(0, |sum, node| sum.saturating_add(node.depth)),
+            rate_in: rate(cluster, Measure::In),
+            rate_out: rate(cluster, Measure::Out),
+            message_count,
+            without_history: self.history.left_out(),
+        };
+        Overview { at: unix_ms, totals, channels, nodes }
+    }
+
+    fn row(&self, topic: &str, channel: &str, building: Building<'_>, spark: usize) -> ChannelRow {
+        let is_topic = channel.is_empty();
+        let subject = match is_topic {
+            true => Subject::Topic(topic.to_owned()),
+            false => Subject::Channel(topic.to_owned(), channel.to_owned()),
+        };
+        let series = self.history.series(&subject);
+        let mut row = building.row;
+        row.topic = topic.to_owned();
+        row.channel = (!is_topic).then(|| channel.to_owned());
+        row.rate_in = rate(series, Measure::In);
+        row.rate_out = rate(series, Measure::Out);
+        let timed_out = series.and_then(|series| series.mean(Measure::TimedOut, 60));
+        row.timeouts_per_min = timed_out.map(|rate| tenths(rate * 60.0));
+        if let Some(series) = series.filter(|_| spark > 0) {
+            let mut newest_first: Vec<_> =
+                series.rings()[0].latest(Measure::Depth, spark.min(SPARK_MAX)).collect();
+            newest_first.reverse();
+            row.spark = newest_first;
+        }
+        let is_rising = series.is_some_and(Series::is_rising) && row.depth > 0;
+        row.trouble = trouble::of(&row, Signs { is_rising, silent: building.silent });
+        row
+    }
+
+    fn node_row(&self, address: &str, state: &NodeState, now_ms: u64) -> NodeRow {
+        let series = self.history.series(&Subject::Node(address.to_owned()));
+        let silent_ms = state.silent_since(now_ms);
+        let mut row = NodeRow {
+            node: address.to_owned(),
+            hostname: state.hostname.clone(),
+            version: state.version.clone(),
+            health: state.health.clone(),
+            silent_ms: silent_ms.unwrap_or(0),
+            reason: state.failing.as_ref().map(|(_, reason)| reason.clone()).unwrap_or_default(),
+            topics: state.topics.len(),
+            ..NodeRow::default()
+        };
+        if silent_ms.is_none() {
+            row.rate_in = rate(series, Measure::In);
+            row.rate_out = rate(series, Measure::Out);
+        }
+        for topic in state.topics.values() {
+            row.depth = row.depth.saturating_add(topic.depth);
+            row.channels += topic.channels.len();
+            for channel in topic.channels.values() {
+                row.depth = row.depth.saturating_add(channel.depth);
+                row.clients = row.clients.saturating_add(channel.clients);
+            }
+        }
+        row
+    }
+}
+
+/// What changed from one overview to the next.
+#[must_use]
+pub fn update(before: Option<&Overview>, now: &Overview) -> Update {
+    let key = |row: &ChannelRow| (row.topic.clone(), row.channel.clone());
+    let mut known: BTreeMap<_, &ChannelRow> =
+        before.into_iter().flat_map(|before| &before.channels).map(|row| (key(row), row)).collect();
+    let mut channels = Vec::new();
+    for row in &now.channels {
+        if known.remove(&key(row)) != Some(row) {
+            channels.push(row.clone());
+        }
+    }
+    let gone = known.into_keys().collect();
+    Update { at: now.at, totals: now.totals.clone(), channels, gone, nodes: now.nodes.clone() }
+}
+
+/// A row while nodes are added to it.
+#[derive(Debug, Default)]
+struct Building<'a> {
+    row: ChannelRow,
+    message_count: u64,
+    /// The node that has been silent longest.
+    silent: Option<(&'a str, u64)>,
+}
+
+impl<'a> Building<'a> {
+    fn add_channel(
+        &mut self,
+        channel: &picture::ChannelState,
+        topic_paused: bool,
+        silent: Option<(&'a str, u64)>,
+    ) {
+        self.add_topic(channel.depth, topic_paused, silent);
+        let row = &mut self.row;
+        row.in_flight = row.in_flight.saturating_add(channel.in_flight);
+        row.deferred = row.deferred.saturating_add(channel.deferred);
+        row.requeued = row.requeued.saturating_add(channel.requeue_count);
+        row.timed_out = row.timed_out.saturating_add(channel.timeout_count);
+        row.clients = row.clients.saturating_add(channel.clients);
+        row.ready = row.ready.saturating_add(channel.ready);
+        row.paused |= channel.paused;
+        self.message_count = self.message_count.saturating_add(channel.message_count);
+    }
+
+    fn add_topic(&mut self, depth: i64, topic_paused: bool, silent: Option<(&'a str, u64)>) {
+        self.row.depth = self.row.depth.saturating_add(depth);
+        self.row.topic_paused |= topic_paused;
+        self.row.nodes += 1;
+        if silent.map(|(_, since)| since) > self.silent.map(|(_, since)| since) {
+            self.silent = silent;
+        }
+    }
+}
+
+impl NodeState {
+    /// For how long it has not answered, in milliseconds; `None` when it does.
+    fn silent_since(&self, now_ms: u64) -> Option<u64> {
+        // The first failure counts from the last answer.
+        let (failing_since, _) = self.failing.as_ref()?;
+        Some(now_ms.saturating_sub(self.answered_ms.unwrap_or(*failing_since)))
+    }
+}
+
+fn sort(rows: &mut [ChannelRow]) {
+    rows.sort_by(|a, b| {
+        let by_trouble = trouble::rank(&a.trouble).cmp(&trouble::rank(&b.trouble));
+        let by_name = || (&a.topic, &a.channel).cmp(&(&b.topic, &b.channel));
+        by_trouble.then(b.depth.cmp(&a.depth)).then_with(by_name)
+    });
+}
+
+fn rate(series: Option<&Series>, measure: Measure) -> Option<f64> {
+    series?.mean(measure, RATE_SECONDS).map(tenths)
+}
+
+/// To a tenth: more is noise, and would make each row another one each second.
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nsq::api::stats::{ChannelStats, ClientStats, TopicStats};
+
+    fn channel(name: &str, depth: i64, ready: Option<i64>) -> ChannelStats {
+        let client = |ready_count| ClientStats { ready_count, ..ClientStats::default() };
+        let clients: Vec<ClientStats> = ready.into_iter().map(client).collect();
+        ChannelStats {
+            channel_name: name.to_owned(),
+            depth,
+            client_count: clients.len() as i64,
+            clients: Some(clients),
+            message_count: 10,
+            ..ChannelStats::default()
+        }
+    }
+
+    fn topic(name: &str, depth: i64, channels: Vec<ChannelStats>) -> TopicStats {
+        TopicStats { topic_name: name.to_owned(), depth, channels, ..TopicStats::default() }
+    }
+
+    fn recorder(answers: Vec<(&str, Vec<TopicStats>)>) -> Recorder {
+        let mut recorder = Recorder::default();
+        let nodes = answers.iter().map(|(node, _)| ((*node).to_owned(), "h".to_owned(), String::new()));
+        recorder.keep_nodes(nodes.collect::<Vec<_>>());
+        assert!(!recorder.is_complete());
+        for (node, topics) in answers {
+            recorder.observe(node, 1_000, Stats { topics: Some(topics), ..Stats::default() });
+        }
+        assert!(recorder.is_complete());
+        recorder.tick(1_000, 1_000_000);
+        recorder
+    }
+
+    #[test]
+    fn trouble_stands_first_and_nodes_are_added_up() {
+        let quiet = || channel("quiet", 9_000, Some(1));
+        let recorder = recorder(vec![
+            ("a:1", vec![topic("t", 0, vec![quiet(), channel("left", 3, None)]), topic("bare", 2, vec![])]),
+            ("b:1", vec![topic("t", 0, vec![quiet(), channel("stuck", 1, Some(0))])]),
+        ]);
+        let overview = recorder.overview(1_000, 5, 3);
+        let rows: Vec<_> = overview
+            .channels
+            .iter()
+            .map(|row| {
+                let code = row.trouble.first().map_or("", |trouble| trouble.code.as_str());
+                (row.topic.as_str(), row.channel.as_deref(), row.depth, row.nodes, code)
+            })
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ("bare", None, 2, 1, "no_channels"),
+                ("t", Some("left"), 3, 1, "no_consumers"),
+                ("t", Some("stuck"), 1, 1, "ready_zero"),
+                ("t", Some("quiet"), 18_000, 2, ""),
+            ]
+        );
+        assert_eq!(overview.channels[3].spark, [Some(18_000.0)]);
+        let totals = &overview.totals;
+        assert_eq!((totals.nodes, totals.topics, totals.channels, totals.in_trouble), (2, 2, 3, 3));
+        assert_eq!((totals.depth, totals.message_count), (18_006, 40));
+        assert_eq!(overview.nodes[0].depth, 9_005);
+    }
+
+    #[test]
+    fn a_silent_node_is_named() {
+        let mut recorder = recorder(vec![("a:1", vec![topic("t", 0, vec![channel("c", 0, Some(1))])])]);
+        recorder.failed("a:1", 4_000, "connection refused".to_owned());
+        let overview = recorder.overview(8_000, 0, 0);
+        let reason = &overview.channels[0].trouble[0].reason;
+        assert_eq!(reason, "a:1 has not answered for 7 s; its last numbers are shown");
+        assert_eq!(
+            (overview.nodes[0].silent_ms, overview.nodes[0].reason.as_str()),
+            (7_000, "connection refused")
+        );
+    }
+
+    #[test]
+    fn an_update_holds_what_changed() {
+        let one = |depth| {
+            let channels = vec![channel("a", depth, Some(1)), channel("b", 0, Some(1))];
+            recorder(vec![("n:1", vec![topic("t", 0, channels)])]).overview(1_000, 0, 0)
+        };
+        let names = |update: &Update| -> Vec<String> {
+            update.channels.iter().filter_map(|row| row.channel.clone()).collect()
+        };
+        assert_eq!(names(&update(None, &one(0))), ["a", "b"]);
+        assert_eq!(names(&update(Some(&one(0)), &one(0))), Vec::<String>::new());
+        assert_eq!(names(&update(Some(&one(0)), &one(7))), ["a"]);
+        let gone = update(Some(&one(0)), &Overview::default()).gone;
+        assert_eq!(gone.len(), 2);
+        assert_eq!(gone[0], ("t".to_owned(), Some("a".to_owned())));
+    }
+}

@@ -1,0 +1,143 @@
+//! What is wrong with a channel, and in which words. Pure.
+
+use nsq::api::admin::{ChannelRow, Trouble};
+
+/// What a row does not say by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Signs<'a> {
+    /// Whether the depth has grown for five minutes.
+    pub(super) is_rising: bool,
+    /// A node that has the channel and does not answer, and for how many seconds.
+    pub(super) silent: Option<(&'a str, u64)>,
+}
+
+/// Everything that is wrong, the worst first.
+#[must_use]
+pub(super) fn of(row: &ChannelRow, signs: Signs<'_>) -> Vec<Trouble> {
+    let mut found = Vec::new();
+    let mut say = |code: &str, reason: String| found.push(Trouble { code: code.to_owned(), reason });
+    let waits = messages(row.depth);
+    if row.channel.is_none() && row.depth > 0 && !row.topic_paused {
+        say("no_channels", format!("{waits} and the topic has no channel"));
+    }
+    if row.channel.is_some() && row.depth > 0 && row.clients == 0 {
+        say("no_consumers", format!("{waits} and no consumer is connected"));
+    }
+    if row.depth > 0 && row.clients > 0 && row.ready == 0 {
+        let consumers = if row.clients == 1 { "the only consumer is" } else { "all consumers are" };
+        say("ready_zero", format!("{waits} and {consumers} connected with RDY 0"));
+    }
+    if signs.is_rising {
+        say("rising", format!("the depth has grown for 5 minutes, to {}", grouped(row.depth)));
+    }
+    if let Some(count) = row.timeouts_per_min.map(f64::round).filter(|count| *count >= 1.0) {
+        // It is at least 1, and what a float cannot hold no counter reaches.
+        let count = count as i64;
+        let (noun, verb) = if count == 1 { ("message", "was") } else { ("messages", "were") };
+        let count = grouped(count);
+        say("timeouts", format!("{count} {noun} {verb} not finished in time in the last minute"));
+    }
+    if let Some((node, seconds)) = signs.silent {
+        say("node_silent", format!("{node} has not answered for {seconds} s; its last numbers are shown"));
+    }
+    match (row.paused, row.topic_paused) {
+        (true, true) => say("paused", "the channel and its topic are paused".to_owned()),
+        (true, false) => say("paused", "the channel is paused".to_owned()),
+        (false, true) => say("paused", "the topic is paused".to_owned()),
+        (false, false) => {}
+    }
+    found
+}
+
+/// How bad it is: the lower, the worse. A row without trouble comes last.
+#[must_use]
+pub(super) fn rank(trouble: &[Trouble]) -> usize {
+    let worst = trouble.first().map(|trouble| trouble.code.as_str());
+    let order = ["no_channels", "no_consumers", "ready_zero", "rising", "timeouts", "node_silent", "paused"];
+    order.iter().position(|code| Some(*code) == worst).unwrap_or(order.len())
+}
+
+fn messages(count: i64) -> String {
+    if count == 1 { "1 message waits".to_owned() } else { format!("{} messages wait", grouped(count)) }
+}
+
+/// With a comma at each thousand.
+fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::from(if number < 0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> ChannelRow {
+        ChannelRow { channel: Some("c".to_owned()), clients: 1, ready: 1, ..ChannelRow::default() }
+    }
+
+    fn said(row: &ChannelRow, signs: Signs<'_>) -> Vec<String> {
+        let one = |trouble: Trouble| format!("{}: {}", trouble.code, trouble.reason);
+        of(row, signs).into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn trouble_is_said_in_plain_words() {
+        let none = Signs::default();
+        for (row, signs, expected) in [
+            (row(), none, &[][..]),
+            (ChannelRow { depth: 1_000, ..row() }, none, &[]),
+            (ChannelRow { clients: 0, ..row() }, none, &[]),
+            (
+                ChannelRow { depth: 12_345, clients: 0, ready: 0, ..row() },
+                none,
+                &["no_consumers: 12,345 messages wait and no consumer is connected"],
+            ),
+            (
+                ChannelRow { depth: 1, channel: None, clients: 0, ..row() },
+                none,
+                &["no_channels: 1 message waits and the topic has no channel"],
+            ),
+            (
+                ChannelRow { depth: 2, clients: 2, ready: 0, ..row() },
+                none,
+                &["ready_zero: 2 messages wait and all consumers are connected with RDY 0"],
+            ),
+            (
+                ChannelRow { depth: 1_000_000, timeouts_per_min: Some(1.2), paused: true, ..row() },
+                Signs { is_rising: true, silent: Some(("n:1", 7)) },
+                &[
+                    "rising: the depth has grown for 5 minutes, to 1,000,000",
+                    "timeouts: 1 message was not finished in time in the last minute",
+                    "node_silent: n:1 has not answered for 7 s; its last numbers are shown",
+                    "paused: the channel is paused",
+                ],
+            ),
+            (ChannelRow { topic_paused: true, ..row() }, none, &["paused: the topic is paused"]),
+        ] {
+            assert_eq!(said(&row, signs), expected);
+        }
+    }
+
+    #[test]
+    fn the_worst_comes_first() {
+        let rank_of = |row: &ChannelRow, signs: Signs<'_>| rank(&of(row, signs));
+        let none = Signs::default();
+        let ranks = [
+            rank_of(&ChannelRow { depth: 1, clients: 0, ..row() }, none),
+            rank_of(&ChannelRow { depth: 1, ready: 0, ..row() }, none),
+            rank_of(&row(), Signs { is_rising: true, silent: None }),
+            rank_of(&ChannelRow { timeouts_per_min: Some(9.0), ..row() }, none),
+            rank_of(&row(), Signs { is_rising: false, silent: Some(("n", 1)) }),
+            rank_of(&ChannelRow { paused: true, ..row() }, none),
+            rank_of(&row(), none),
+        ];
+        assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
+    }
+}

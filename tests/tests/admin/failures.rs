@@ -1,0 +1,132 @@
+//! Nodes that do not answer: nsqadmin.md §3, partial failure.
+
+use nsq_tests::admin::Watched;
+use nsq_tests::endpoint::Endpoint;
+use nsq_tests::stats::eventually;
+use nsq_tests::{Admin, Daemon, differences};
+
+#[test]
+fn who_is_not_there_is_a_warning_as_long_as_others_are() {
+    let watched = Watched::start(1, &[]);
+    watched.make(0, "t", &[]);
+    let admin = watched.admin(&["--lookupd-http-address=127.0.0.1:1"]);
+    let told = admin.told("/api/topics");
+    assert_eq!(told["topics"][0], "t");
+    let message = told["message"].as_str().expect("it is text");
+    assert!(message.starts_with("WARNING: ") && message.contains("127.0.0.1:1"), "{message}");
+    assert!(message.contains("connection refused"), "{message}");
+    let told = admin.send("POST", "/api/topics", r#"{"topic":"made"}"#).json();
+    assert!(told["message"].as_str().is_some_and(|message| message.starts_with("WARNING: ")), "{told}");
+    assert!(watched.lookupds[0].topics().contains("made"));
+    if differences::admin_has_extensions() {
+        let failed: Vec<&serde_json::Value> = told["outcomes"]
+            .as_array()
+            .expect("it is a list")
+            .iter()
+            .filter(|one| one["ok"] == false)
+            .collect();
+        assert_eq!(failed.len(), 1);
+        assert_eq!(failed[0]["node"], "127.0.0.1:1");
+    }
+}
+
+#[test]
+fn where_nobody_is_there_it_is_an_error() {
+    let admin = Admin::with(&["--lookupd-http-address=127.0.0.1:1"]);
+    for target in ["/api/topics", "/api/nodes", "/api/counter", "/api/topics/t", "/api/nodes/127.0.0.1:1"] {
+        let response = admin.get(target);
+        assert_eq!(response.status, 502, "{target}");
+        let text = "UPSTREAM_ERROR: failed to query any nsqlookupd: ";
+        assert!(response.text().contains(text), "{}", response.text());
+    }
+    // A write that nobody hears is a warning.
+    let response = admin.send("POST", "/api/topics", r#"{"topic":"t"}"#);
+    assert!(response.status == 200 && response.text().contains("WARNING: "), "{response:?}");
+    let admin = Admin::with(&["--nsqd-http-address=127.0.0.1:1"]);
+    let response = admin.get("/api/topics");
+    assert_eq!(response.status, 502);
+    assert!(response.text().contains("UPSTREAM_ERROR: failed to query any nsqd: "), "{}", response.text());
+}
+
+#[test]
+fn a_node_that_hangs_costs_its_time_once_and_is_named() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let hung = Endpoint::silent();
+    let node = Daemon::with(&["--broadcast-address=127.0.0.1"]);
+    node.act("/topic/create?topic=t");
+    node.act("/channel/create?topic=t&channel=c");
+    let admin = Admin::with(&[
+        format!("--nsqd-http-address={}", node.http),
+        format!("--nsqd-http-address={}", hung.address),
+        "--http-client-request-timeout=1s".to_owned(),
+    ]);
+    let named = hung.address.to_string();
+    let told = admin.told("/api/topics");
+    assert_eq!(told["topics"][0], "t");
+    assert!(told["message"].as_str().is_some_and(|message| message.contains(&named)), "{told}");
+    // From now on it is known to be silent, and nobody waits for it.
+    for _ in 0..20 {
+        let told = admin.told("/api/topics");
+        let message = told["message"].as_str().expect("it is text");
+        assert!(message.contains(&named) && message.contains("is not waited for again so soon"), "{told}");
+    }
+}
+
+#[test]
+fn a_node_that_dies_is_shown_as_silent() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let mut watched = Watched::start(2, &[]);
+    watched.make(0, "t", &["c"]);
+    watched.make(1, "u", &["c"]);
+    let admin = watched.admin(&["--sample-interval=100ms"]);
+    let overview = eventually(
+        "both nodes",
+        || admin.get("/api/overview").json(),
+        |overview| overview["totals"]["channels"] == 2,
+    );
+    assert_eq!(overview["totals"]["in_trouble"], 0);
+    let name = watched.name(0);
+    let dead = watched.nodes.remove(0).kill();
+    let overview = eventually(
+        "the silence of a node",
+        || admin.get("/api/overview").json(),
+        |overview| overview["channels"][0]["trouble"][0]["code"] == "node_silent",
+    );
+    assert_eq!(overview["channels"][0]["topic"], "t");
+    let of_node =
+        overview["nodes"].as_array().expect("it is a list").iter().find(|node| node["node"] == name.as_str());
+    assert!(of_node.expect("it is still named")["silent_ms"].as_u64() > Some(0), "{overview}");
+    let _alive = dead.start_in_place();
+    eventually(
+        "its return",
+        || admin.get("/api/overview").json(),
+        |overview| overview["totals"]["in_trouble"] == 0,
+    );
+}
+
+#[test]
+fn a_node_that_was_never_there_is_shown_by_the_address_it_is_asked_at() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let node = Daemon::with(&["--broadcast-address=127.0.0.1"]);
+    let place = node.http.to_string();
+    let silent: Vec<String> =
+        [&place, "127.0.0.1:1"].iter().map(|at| format!("--nsqd-http-address={at}")).collect();
+    let names = |admin: &Admin| -> Vec<(String, bool)> {
+        let overview = admin.get("/api/overview").json();
+        let nodes = overview["nodes"].as_array().cloned().unwrap_or_default();
+        nodes
+            .iter()
+            .map(|node| (node["node"].as_str().unwrap_or_default().to_owned(), node["reason"] == ""))
+            .collect()
+    };
+    let admin = Admin::with(&silent);
+    assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false), (place, true)]);
+    let admin = Admin::with(&["--nsqd-http-address=127.0.0.1:1"]);
+    assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false)]);
+}
