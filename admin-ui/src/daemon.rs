@@ -10,7 +10,7 @@ use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
 use nsq::daemon::listener::{ListenError, Listener, Listening};
 use nsq::daemon::logging::LogControl;
 use nsq::daemon::os_error::os_error_text;
-use nsq::daemon::signals;
+use nsq::daemon::{runtime, signals};
 use nsq::daemon::version::{OWN_VERSION, version_line};
 use nsq::transport::tls::TlsFilesError;
 use nsq::transport::tls::client::TlsClient;
@@ -55,7 +55,7 @@ impl StartError {
 /// # Errors
 /// If it cannot start.
 pub fn run(options: Options, log: LogControl) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::build(PROGRAM.name)?;
     let outcome = runtime.block_on(async {
         let (termination, hangups) = signals::install()?;
         let reread = options.clone();
