@@ -5,6 +5,7 @@
 //! they move, and [`report`] and [`plot`] show it. The generator shares the machine with the daemon, so that it is made to
 //! cost little: threads with blocking sockets, and buffers that were made before.
 
+mod answerer;
 mod arguments;
 mod burst;
 mod connection;
@@ -130,14 +131,22 @@ fn measure_each(
     for (number, (workload, spec)) in (1..).zip(workloads) {
         let name = workload.name();
         let mut rounds = vec![Vec::new(); sides.len()];
+        // A limit is nobody's: it is measured once, and stands in the first column.
+        let measured = if spec.is_limit() { 1 } else { sides.len() };
         for round in 1..=common.arguments.rounds {
-            for (side, rounds) in sides.iter().zip(&mut rounds) {
+            for (side, rounds) in sides.iter().zip(&mut rounds).take(measured) {
                 let (count, of) = (workloads.len(), common.arguments.rounds);
-                let side_name = side.name();
-                progress.begin(format!("{number}/{count} {name}, round {round}/{of}, {side_name}"));
+                let side = (!spec.is_limit()).then_some(side);
+                let (on, beside) = side.map_or_else(Default::default, |side| {
+                    (format!(" on {}", side.name()), format!(", {}", side.name()))
+                });
+                progress.begin(format!("{number}/{count} {name}, round {round}/{of}{beside}"));
                 common.interrupt.check()?;
-                let figures = side.measure(spec, common);
-                rounds.push(figures.map_err(|failure| failure.within(&format!("{name} on {side_name}")))?);
+                let figures = match side {
+                    Some(side) => side.measure(spec, common),
+                    None => side::measure_limit(spec, common),
+                };
+                rounds.push(figures.map_err(|failure| failure.within(&format!("{name}{on}")))?);
             }
         }
         let key_figures = spec.kind.key_figures();

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::directory::Directory;
 use super::interrupt::Interrupt;
 use super::target::{Place, Target};
+use super::usage::Usage;
 use crate::failure::Failure;
 
 /// How long a daemon may take to listen. With much to load it takes a while.
@@ -54,7 +55,7 @@ impl Daemon {
     /// What to measure, wherever it was before.
     pub(super) fn target(&self, place: &Place) -> Result<Target, Failure> {
         let place = Place { tcp: self.tcp, ..place.clone() };
-        Target::new(place, Some(self.http.to_string()), Some(self.child.id()))
+        Target::new(place, Some(self.http.to_string()), Some(Usage::Process(self.child.id())))
     }
 
     /// What its data takes up on the disk, in bytes.

@@ -55,6 +55,7 @@ impl Run {
             Kind::Churn => self.churn(),
             Kind::Restart => self.restart(),
             Kind::Limit => self.limit(),
+            Kind::LimitEach(publishing) => self.limit_each(publishing),
         }
     }
 

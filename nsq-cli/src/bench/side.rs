@@ -1,6 +1,6 @@
 //! What is measured: a program, to be started for each run, or an nsqd that runs already.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -15,12 +15,16 @@ use super::interrupt::Interrupt;
 use super::moved::Moved;
 use super::run::Run;
 use super::target::{Place, Target};
+use super::usage::Usage;
 use super::workload::Spec;
 use crate::failure::{Failure, printable};
 
 /// Where an nsqd runs where nobody says anything else.
 const TCP_ADDRESS: &str = "127.0.0.1:4150";
 const HTTP_ADDRESS: &str = "127.0.0.1:4151";
+
+/// What is said where it is not known yet where to connect to.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How a certificate is made that nobody has to trust.
 const CERTIFICATE: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem \
@@ -30,6 +34,12 @@ const CERTIFICATE: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_cur
 pub(super) enum Side {
     Program { name: &'static str, path: PathBuf },
     Running { address: SocketAddr, http: Option<String> },
+}
+
+/// Carries a workload out once that wants no nsqd.
+pub(super) fn measure_limit(spec: &Spec, common: &Common<'_>) -> Result<Figures, Failure> {
+    let nobody = Target::new(common.place(NOWHERE), None, None)?;
+    run(nobody, None, spec, common.arguments)?.measure(spec)
 }
 
 /// What all runs have in common.
@@ -101,7 +111,7 @@ impl Side {
             Self::Program { path, .. } => {
                 let parent = arguments.data_dir.clone().unwrap_or_else(std::env::temp_dir);
                 let daemon = Daemon::start(path, flags(spec, arguments), &parent, interrupt)?;
-                let target = daemon.target(&common.place(([127, 0, 0, 1], 0).into()))?;
+                let target = daemon.target(&common.place(NOWHERE))?;
                 run(target, Some(daemon), spec, arguments)?.measure(spec)
             }
             Self::Running { .. } => {
@@ -118,7 +128,8 @@ impl Side {
     fn running(&self, common: &Common<'_>) -> Result<Target, Failure> {
         match self {
             Self::Running { address, http } => {
-                Target::new(common.place(*address), http.clone(), common.arguments.nsqd_pid)
+                let usage = common.arguments.nsqd_pid.map(Usage::Process);
+                Target::new(common.place(*address), http.clone(), usage)
             }
             Self::Program { path, .. } => Err(format!("{} does not run yet", path.display()).into()),
         }

@@ -30,7 +30,7 @@ pub(super) struct Target {
     pub place: Place,
     /// `None` where it cannot be asked: then what it counts is not checked.
     http: Option<HttpClient>,
-    /// `None` where it is not known which process it is: then what it uses is not measured.
+    /// `None` where it is not known who it is: then what it uses is not measured.
     usage: Option<Usage>,
     runtime: Runtime,
 }
@@ -48,10 +48,10 @@ pub(super) struct Place {
 }
 
 impl Target {
-    pub(super) fn new(place: Place, http: Option<String>, process: Option<u32>) -> Result<Self, Failure> {
+    pub(super) fn new(place: Place, http: Option<String>, usage: Option<Usage>) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let http = http.map(|address| HttpClient::new(address).with_timeout(SETTLE_TIMEOUT));
-        Ok(Self { place, http, usage: process.map(Usage::of), runtime })
+        Ok(Self { place, http, usage, runtime })
     }
 
     /// The processor time it has had.

@@ -1,14 +1,16 @@
-//! What a process has used of the machine, as the system counts it: processor time and memory.
+//! What a process has used of the machine, as the system counts it: processor time and memory. Or one thread of this one.
 //!
 //! Linux's `/proc`; elsewhere nothing is known, and nothing is shown.
 
 use std::fs;
 use std::time::Duration;
 
-/// A process, by its id.
+/// Whose is counted, by its id.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Usage {
-    id: u32,
+pub(super) enum Usage {
+    Process(u32),
+    /// A thread of this process.
+    Thread(u32),
 }
 
 /// The memory of a process, in bytes.
@@ -20,7 +22,7 @@ pub(super) struct Memory {
     pub peak: u64,
 }
 
-/// The processor time that a process has had until some moment, in user mode and in the system.
+/// The processor time that somebody has had until some moment, in user mode and in the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ProcessorTime {
     /// Of all its threads, also of those that have ended; in ticks, see [`tick`].
@@ -40,29 +42,53 @@ impl ProcessorTime {
 }
 
 impl Usage {
-    pub(super) fn of(id: u32) -> Self {
-        Self { id }
+    /// The thread that asks; `None` where the system does not say which it is.
+    pub(super) fn of_this_thread() -> Option<Self> {
+        let directory = fs::read_link("/proc/thread-self").ok()?;
+        Some(Self::Thread(directory.file_name()?.to_str()?.parse().ok()?))
     }
 
     pub(super) fn processor_time(self) -> Option<ProcessorTime> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id)).ok()?;
+        let stat = match self {
+            Self::Process(id) => format!("/proc/{id}/stat"),
+            Self::Thread(id) => format!("/proc/self/task/{id}/stat"),
+        };
+        let stat = fs::read_to_string(stat).ok()?;
         let all = tick() * u32::try_from(ticks(&stat)?).unwrap_or(u32::MAX);
         Some(ProcessorTime { all, running: self.running() })
     }
 
     fn running(self) -> Option<Duration> {
         let mut sum = Duration::ZERO;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.id)).ok()? {
-            // One that ends meanwhile is no longer one that runs.
-            let Ok(counted) = fs::read_to_string(thread.ok()?.path().join("schedstat")) else { continue };
-            sum += Duration::from_nanos(counted.split_whitespace().next()?.parse().ok()?);
+        match self {
+            Self::Process(id) => {
+                for thread in fs::read_dir(format!("/proc/{id}/task")).ok()? {
+                    // One that ends meanwhile is no longer one that runs.
+                    let Ok(counted) = fs::read_to_string(thread.ok()?.path().join("schedstat")) else {
+                        continue;
+                    };
+                    sum += scheduled(&counted)?;
+                }
+            }
+            Self::Thread(id) => {
+                sum = scheduled(&fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).ok()?)?;
+            }
         }
         Some(sum).filter(|sum| !sum.is_zero())
     }
 
+    /// A thread has none of its own.
     pub(super) fn memory(self) -> Option<Memory> {
-        memory(&fs::read_to_string(format!("/proc/{}/status", self.id)).ok()?)
+        match self {
+            Self::Process(id) => memory(&fs::read_to_string(format!("/proc/{id}/status")).ok()?),
+            Self::Thread(_) => None,
+        }
     }
+}
+
+/// How long a thread was on a processor, in its `schedstat`: the first field.
+fn scheduled(schedstat: &str) -> Option<Duration> {
+    Some(Duration::from_nanos(schedstat.split_whitespace().next()?.parse().ok()?))
 }
 
 /// The resolution of processor times, where there is no better one.
@@ -120,9 +146,18 @@ mod tests {
 
     #[test]
     fn this_process_uses_something() {
-        let own = Usage::of(std::process::id());
+        let own = Usage::Process(std::process::id());
         assert!(own.memory().unwrap().resident > 0);
         let before = own.processor_time().unwrap();
         assert_eq!(before.since(before), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_thread_uses_no_more_than_its_process() {
+        let all = Usage::Process(std::process::id());
+        let own = Usage::of_this_thread().unwrap();
+        let thread = own.processor_time().unwrap();
+        assert!(thread.running <= all.processor_time().unwrap().running);
+        assert_eq!(own.memory(), None);
     }
 }

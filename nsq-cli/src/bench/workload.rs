@@ -66,6 +66,8 @@ pub(super) enum Workload {
     Churn,
     /// The bytes of mpub over loopback: no nsqd is faster
     Limit,
+    /// pub-each, only read and answered: no nsqd can do less
+    LimitEach,
 }
 
 /// What is carried out.
@@ -92,7 +94,10 @@ pub(super) enum Kind {
     IdleConsumers,
     Churn,
     Restart,
+    /// The bytes of batches, copied.
     Limit,
+    /// Publishers, whose commands are answered and nothing else.
+    LimitEach(Publishing),
 }
 
 /// What is asked for over HTTP.
@@ -171,7 +176,7 @@ impl Kind {
             Self::Topics => &["made", "CPU/topic", "memory/topic"],
             Self::IdleConsumers => &["CPU/second", "memory/consumer"],
             Self::Churn => &["connected", "CPU/connection"],
-            Self::Limit => &[],
+            Self::Limit | Self::LimitEach(_) => &[],
         }
     }
 }
@@ -214,9 +219,9 @@ impl Workload {
         let mpub = |layer, batch, window| {
             Kind::Publish(Publishing { publish: Publish::Batch(batch), commands: 1, window, layer })
         };
-        let each = |commands, window| {
-            Kind::Publish(Publishing { publish: Publish::One, commands, window, layer: Layer::Plain })
-        };
+        let each =
+            |commands, window| Publishing { publish: Publish::One, commands, window, layer: Layer::Plain };
+        let one_at_a_time = Load { messages: MILLION / 5, connections: 8, ..load };
         let latency = |rate| Load {
             rate,
             messages: PACED_SECONDS * u64::from(rate),
@@ -234,10 +239,8 @@ impl Workload {
                 let load = Load { messages: MILLION / 4, channels: 8, ..load };
                 (Kind::PublishToChannels, load, Queue::Memory)
             }
-            Self::Pub => (each(50, 2), Load { connections: 4, ..million }, Queue::Memory),
-            Self::PubEach => {
-                (each(1, 1), Load { messages: MILLION / 5, connections: 8, ..load }, Queue::Memory)
-            }
+            Self::Pub => (Kind::Publish(each(50, 2)), Load { connections: 4, ..million }, Queue::Memory),
+            Self::PubEach => (Kind::Publish(each(1, 1)), one_at_a_time, Queue::Memory),
             Self::HttpPub => {
                 let load = Load { messages: MILLION / 10, connections: 8, ..load };
                 (Kind::Http(Request::One), load, Queue::Memory)
@@ -256,7 +259,8 @@ impl Workload {
             Self::Spill => (Kind::InAndOut, load, Queue::Size(10_000)),
             Self::Queue0 => (Kind::InAndOut, million, Queue::Size(0)),
             Self::DurableEach => {
-                (each(1, 1), Load { messages: MILLION / 5, connections: 50, ..load }, Queue::Durable)
+                let load = Load { messages: MILLION / 5, connections: 50, ..load };
+                (Kind::Publish(each(1, 1)), load, Queue::Durable)
             }
             Self::DurableMpub => {
                 let load = Load { connections: 8, batch: 100, ..million };
@@ -279,6 +283,7 @@ impl Workload {
             }
             Self::Churn => (Kind::Churn, Load { messages: 8_000, connections: 4, ..load }, Queue::Memory),
             Self::Limit => (Kind::Limit, million, Queue::Memory),
+            Self::LimitEach => (Kind::LimitEach(each(1, 1)), one_at_a_time, Queue::Memory),
         };
         Spec { kind, load, queue }
     }
@@ -294,12 +299,19 @@ impl Spec {
         matches!(self.kind, Kind::Publish(Publishing { layer: Layer::Tls, .. }))
     }
 
+    /// Whether it is what no nsqd can exceed, which is measured without any.
+    pub(super) fn is_limit(&self) -> bool {
+        matches!(self.kind, Kind::Limit | Kind::LimitEach(_))
+    }
+
     /// How many sockets the generator has at once, at most.
     pub(super) fn sockets(&self) -> u64 {
         let Load { connections, channels, consumers, .. } = self.load;
         // Of one who consumes there is a second handle, by which it is told to end.
         let each = if self.kind == Kind::IdleConsumers { 1 } else { 2 };
-        (connections + each * channels * consumers) as u64
+        // Where no nsqd answers the other ends are here, too.
+        let ends = if self.is_limit() { 2 } else { 1 };
+        (ends * connections + each * channels * consumers) as u64
     }
 
     /// nsqd's flags.
@@ -342,6 +354,14 @@ mod tests {
         let spec = Workload::Mpub.spec();
         assert_eq!((spec.load.messages, spec.load.batch), (1_000_000, 200));
         assert_eq!(spec.flags(), ["--mem-queue-size=2000000"]);
+    }
+
+    #[test]
+    fn the_limit_of_one_at_a_time_is_measured_by_the_same_publishers() {
+        let (each, limit) = (Workload::PubEach.spec(), Workload::LimitEach.spec());
+        let Kind::Publish(publishing) = each.kind else { panic!("{each:?}") };
+        assert_eq!(limit, Spec { kind: Kind::LimitEach(publishing), ..each });
+        assert!(limit.is_limit() && !each.is_limit());
     }
 
     #[test]

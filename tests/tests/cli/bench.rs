@@ -124,6 +124,29 @@ fn connections_topics_and_requests_are_measured() {
 }
 
 #[test]
+fn limits_are_measured_once_and_start_nothing() {
+    let nsqd = program("nsqd");
+    let nsqd = nsqd.to_str().expect("paths here are text");
+    let arguments = ["bench", "limit", "limit-each", "--messages", "2000", "--rounds", "2", "--json"];
+    // With this no nsqd would start.
+    let sides = ["--nsqd", nsqd, "--peer", nsqd, "--nsqd-opt", "no-such-flag"];
+    let ended = nsq(&[&arguments[..], &sides].concat());
+    assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
+    let report: Value = serde_json::from_str(&ended.output).expect("it is JSON");
+    let names = |workload| figures(&report, workload).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names("limit"), ["copied"]);
+    let of_each = ["published", "answer p50", "answer p99", "answer p99.9", "answer max", "CPU/message"];
+    assert_eq!(names("limit-each"), of_each);
+    for workload in report["workloads"].as_array().expect("there are workloads") {
+        for figure in workload["figures"].as_array().expect("there are figures") {
+            let rounds = figure["rounds"].as_array().expect("there are rounds");
+            let counts: Vec<_> = rounds.iter().map(|side| side.as_array().map(Vec::len)).collect();
+            assert_eq!((counts, &figure["ratio"]), (vec![Some(2), Some(0)], &Value::Null));
+        }
+    }
+}
+
+#[test]
 fn a_person_is_told_how_far_it_is() {
     let nsqd = program("nsqd");
     let nsqd = nsqd.to_str().expect("paths here are text");

@@ -1,4 +1,4 @@
-//! Connections, topics and requests: what costs by their number and not by that of messages. And the limit of it all.
+//! Connections, topics and requests: what costs by their number and not by that of messages. And the limits of it all.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,14 +9,16 @@ use nsq::wire::encode;
 use nsq::wire::name::TopicName;
 
 use super::Run;
+use crate::bench::answerer::Answerer;
 use crate::bench::burst::{Burst, Publish};
 use crate::bench::connection::Connection;
 use crate::bench::figures::{Figures, Meter, memory};
 use crate::bench::http_connection::{HttpConnection, post};
 use crate::bench::http_publisher::{self, Plan};
 use crate::bench::layer::Layer;
+use crate::bench::target::{Place, Target};
 use crate::bench::threads::{self, Joined as _};
-use crate::bench::workload::Request;
+use crate::bench::workload::{Publishing, Request};
 use crate::failure::Failure;
 
 /// How many new topics are published to at once.
@@ -216,5 +218,16 @@ impl Run {
         }
         figures.rate("copied", bursts * load.batch as u64, elapsed);
         Ok(figures)
+    }
+
+    /// Publishes as always, to one who answers and does nothing else.
+    pub(super) fn limit_each(&mut self, publishing: Publishing) -> Result<Figures, Failure> {
+        let answerer = Answerer::start(self.load.connections)?;
+        let place = Place { tcp: answerer.address(), ..self.target.place.clone() };
+        self.target = Target::new(place, None, answerer.usage())?;
+        let outcome = self.publish(publishing);
+        // Why it has ended says more than that it has.
+        answerer.end()?;
+        outcome
     }
 }
