@@ -45,8 +45,10 @@ impl Run {
         target.expect_finished(topic)?;
         figures
             .quantiles(["latency p50", "latency p99", "latency p99.9", "latency max"], &consumed.latencies);
-        if let Some(late) = sent_late.quantile(0.5) {
-            figures.time("of it, sent late p50", late);
+        for (name, part) in [("of it, sent late p50", 0.5), ("of it, sent late p99", 0.99)] {
+            if let Some(late) = sent_late.quantile(part) {
+                figures.time(name, late);
+            }
         }
         meter.processor("CPU/message", load.messages, target, &mut figures);
         memory(target, &mut figures);
