@@ -18,16 +18,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::ledger::{Consumed, Ledger, Topic};
+use crate::ledger::{Consumed, Ledger};
 use crate::random::Random;
 use crate::raw::Frame;
 use crate::{Daemon, differences};
-use publishing::{Manner, Publisher};
+use publishing::{Manner, Publisher, Publishing};
 
 /// A load on one daemon.
 #[derive(Debug)]
 pub struct Load {
-    publishers: Vec<JoinHandle<Vec<(u64, Topic)>>>,
+    publishers: Vec<Publishing>,
     consumers: Vec<JoinHandle<Consumed>>,
     acknowledged: Arc<AtomicU64>,
 }
@@ -68,8 +68,7 @@ impl Load {
                 random: Random::new(random.number()),
                 acknowledged: Arc::clone(&acknowledged),
             };
-            let (tcp, http) = (daemon.tcp, daemon.http);
-            std::thread::spawn(move || publisher.publish(*manner, tcp, http))
+            publisher.start(*manner, daemon.tcp, daemon.http)
         });
         Self { publishers: publishers.collect(), consumers, acknowledged }
     }

@@ -376,6 +376,8 @@ impl Client {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 Arrival::Nothing
             }
+            // Whoever asks looks again, for as long as there is time.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Arrival::Bytes,
             Err(error) => panic!("receiving: {error}"),
         }
     }

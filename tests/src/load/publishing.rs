@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 
 use super::Numbers;
 use crate::PATIENCE;
@@ -67,25 +68,40 @@ impl Manner {
     ];
 }
 
+/// What a publisher on its thread comes to: the numbers that were acknowledged, and their topics.
+pub(super) type Publishing = JoinHandle<Vec<(u64, Topic)>>;
+
 impl Publisher {
-    /// Publishes until the connection ends; gives what was acknowledged.
-    pub(super) fn publish(mut self, manner: Manner, tcp: SocketAddr, http: SocketAddr) -> Vec<(u64, Topic)> {
+    /// Connects, and publishes on a thread until the connection ends; gives what was acknowledged.
+    pub(super) fn start(self, manner: Manner, tcp: SocketAddr, http: SocketAddr) -> Publishing {
+        let over_tcp = |window, batch_max| (Client::connect(tcp), Pace { window, batch_max });
         match manner {
-            Manner::OneAtATime => self.publish_over_tcp(tcp, Pace { window: 1, batch_max: 1 }, Self::command),
-            Manner::Pipelined => self.publish_over_tcp(tcp, Pace { window: 8, batch_max: 50 }, Self::command),
-            Manner::Deferred => self.publish_over_tcp(tcp, Pace { window: 4, batch_max: 1 }, Self::deferred),
-            Manner::Http => self.publish_over_http(http, 1),
-            Manner::HttpBatches => self.publish_over_http(http, 50),
+            Manner::OneAtATime => self.start_over_tcp(over_tcp(1, 1), Self::command),
+            Manner::Pipelined => self.start_over_tcp(over_tcp(8, 50), Self::command),
+            Manner::Deferred => self.start_over_tcp(over_tcp(4, 1), Self::deferred),
+            Manner::Http => self.start_over_http(Connection::open(http), 1),
+            Manner::HttpBatches => self.start_over_http(Connection::open(http), 50),
         }
+    }
+
+    fn start_over_tcp(
+        mut self,
+        (client, pace): (Client, Pace),
+        command: fn(&mut Self, &Sent) -> Vec<u8>,
+    ) -> Publishing {
+        thread::spawn(move || self.publish_over_tcp(client, pace, command))
+    }
+
+    fn start_over_http(mut self, connection: Connection, batch_max: usize) -> Publishing {
+        thread::spawn(move || self.publish_over_http(connection, batch_max))
     }
 
     fn publish_over_tcp(
         &mut self,
-        address: SocketAddr,
+        mut client: Client,
         pace: Pace,
         command: fn(&mut Self, &Sent) -> Vec<u8>,
     ) -> Vec<(u64, Topic)> {
-        let mut client = Client::connect(address);
         client.send(b"  V2");
         let mut acknowledged = Vec::new();
         let mut unanswered = VecDeque::new();
@@ -104,8 +120,7 @@ impl Publisher {
         }
     }
 
-    fn publish_over_http(&mut self, address: SocketAddr, batch_max: usize) -> Vec<(u64, Topic)> {
-        let mut connection = Connection::open(address);
+    fn publish_over_http(&mut self, mut connection: Connection, batch_max: usize) -> Vec<(u64, Topic)> {
         let mut acknowledged = Vec::new();
         loop {
             let sent = self.next(batch_max);
