@@ -120,6 +120,68 @@ impl File for fs::File {
     }
 }
 
+/// Files that are only read. What would take something away is left undone; nothing is created or written.
+#[derive(Debug)]
+pub(super) struct Unchanged(pub(super) Directory);
+
+pub(super) fn unchanged() -> io::Error {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the directory is only looked at")
+}
+
+impl Files for Unchanged {
+    fn list(&self) -> io::Result<Vec<String>> {
+        match self.0.list() {
+            Err(error) if is_missing(&error) => Ok(Vec::new()),
+            names => names,
+        }
+    }
+
+    fn create(&self, _: &str) -> io::Result<Arc<dyn File>> {
+        Err(unchanged())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(UnchangedFile(self.0.open_to_read(name)?)))
+    }
+
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct UnchangedFile(fs::File);
+
+impl File for UnchangedFile {
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(unchanged())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        File::read_at(&self.0, buffer, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(unchanged())
+    }
+
+    /// What lies behind is read no more: nothing that is found refers to it.
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        File::length(&self.0)
+    }
+}
+
 /// Whether there is no such file.
 pub(super) fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound

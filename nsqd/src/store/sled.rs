@@ -56,6 +56,14 @@ pub struct SledLog {
     due: Option<Instant>,
 }
 
+/// What was moved from files in which little lives.
+#[derive(Debug, Default)]
+struct Moved {
+    bytes: u64,
+    /// The files that it was written to.
+    into: BTreeSet<u32>,
+}
+
 /// What became of a batch that was looked for.
 enum Found {
     /// As it was appended.
@@ -136,21 +144,36 @@ impl SledLog {
     /// The batches of each topic. Those that nothing is known of are set aside.
     fn summaries(&mut self) -> Result<BTreeMap<TopicNumber, Vec<BatchSummary>>, LogError> {
         let mut summaries = BTreeMap::<_, Vec<_>>::new();
-        let entries = self.keeper.read(|database| database.entries(None))?;
-        self.keeper.entries = 0;
-        self.keeper.bodies.release_all();
-        for (topic, first, entry) in entries {
+        for (topic, first, entry) in self.keeper.read(|database| database.entries(None))? {
             let entry = match entry {
                 None => self.find_entry(topic, first)?,
                 whole => whole,
             };
             if let Some(entry) = entry {
-                self.keeper.entries += 1;
-                self.keeper.bodies.keep(&entry);
                 summaries.entry(topic).or_default().push(entry.summary(first));
             }
         }
+        self.count()?;
         Ok(summaries)
+    }
+
+    /// Counts which batches there are, and how much lives in each file.
+    fn count(&mut self) -> Result<(), LogError> {
+        let entries = self.keeper.read(|database| database.entries(None))?;
+        let bodies = &mut self.keeper.bodies;
+        bodies.release_all();
+        entries.iter().filter_map(|(.., entry)| entry.as_ref()).for_each(|entry| bodies.keep(entry));
+        self.keeper.entries = entries.len() as u64;
+        self.keeper.is_count_doubtful = false;
+        Ok(())
+    }
+
+    /// The files in which nothing lives.
+    fn dead(&mut self) -> Result<BTreeSet<u32>, LogError> {
+        if self.keeper.is_count_doubtful {
+            self.count()?;
+        }
+        Ok(self.keeper.bodies.dead())
     }
 
     /// Makes a damaged entry anew from what is beside the records of its batch. Without them the batch is given up.
@@ -233,11 +256,7 @@ impl Log for SledLog {
     }
 
     fn append(&mut self, topic: TopicNumber, batch: &StoredBatch) -> Result<(), LogError> {
-        self.keeper.reserve.hold()?;
-        self.keeper.prepare_to_write()?;
-        let written = self.keeper.bodies.append(topic, self.names.get(&topic), batch);
-        let entry = written.inspect_err(|_| self.keeper.reserve.release())?;
-        self.insert(topic, batch.first, &entry)
+        self.write(topic, batch).map(drop)
     }
 
     fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError> {
@@ -285,7 +304,7 @@ impl Log for SledLog {
         self.keeper.sync()?;
         if std::mem::take(&mut self.shrunk) {
             self.keeper.leave_if_dead();
-            self.dead = self.keeper.bodies.dead();
+            self.dead = self.dead()?;
             let is_something_to_do = !self.dead.is_empty() || self.keeper.bodies.sparse().is_some();
             self.due = is_something_to_do.then(Instant::now);
         }
@@ -303,21 +322,23 @@ impl Log for SledLog {
         for segment in std::mem::take(&mut self.dead) {
             self.keeper.bodies.remove(segment)?;
         }
-        let mut moved_bytes = 0;
-        while moved_bytes < MOVED_BYTES_MAX
+        let mut moved = Moved::default();
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && moved.bytes < MOVED_BYTES_MAX
             && self.keeper.reserve.is_held()
             && let Some(segment) = self.keeper.bodies.sparse()
         {
-            moved_bytes += self.move_what_lives(segment)?;
+            outcome = self.move_what_lives(segment, &mut moved);
         }
-        if moved_bytes > 0 {
+        if !moved.into.is_empty() {
             // The files are deleted next: with the power lost nothing may refer to them then.
-            self.keeper.bodies.sync()?;
+            self.keeper.bodies.sync(&moved.into)?;
             self.keeper.read(Database::flush_to_disk)?;
-            self.dead = self.keeper.bodies.dead();
+            self.dead = self.dead()?;
             self.due = Some(Instant::now());
         }
-        Ok(())
+        outcome
     }
 
     fn probe(&mut self) -> Result<(), LogError> {
@@ -331,8 +352,18 @@ impl Log for SledLog {
 }
 
 impl SledLog {
+    /// Writes a batch and says where it is.
+    fn write(&mut self, topic: TopicNumber, batch: &StoredBatch) -> Result<BatchEntry, LogError> {
+        self.keeper.prepare_to_write()?;
+        self.keeper.reserve.hold()?;
+        let written = self.keeper.bodies.append(topic, self.names.get(&topic), batch);
+        let entry = written.inspect_err(|_| self.keeper.reserve.release())?;
+        self.insert(topic, batch.first, &entry)?;
+        Ok(entry)
+    }
+
     fn insert(&mut self, topic: TopicNumber, first: Position, entry: &BatchEntry) -> Result<(), LogError> {
-        // Where this fails the entry may be there or not: its file stays until the next start.
+        // Where this fails the entry may be there or not, until they are counted again.
         self.keeper.bodies.keep(entry);
         self.keeper.entries += 1;
         let replaced = self.keeper.write(|database| database.insert(topic, first, entry))?;
@@ -347,25 +378,32 @@ impl SledLog {
         }
     }
 
-    /// Writes what lives in a file to the end, and says how many bytes that were.
-    fn move_what_lives(&mut self, segment: u32) -> Result<u64, LogError> {
+    /// Writes what lives in a file to the end. What cannot be read stays where it is.
+    fn move_what_lives(&mut self, segment: u32, moved: &mut Moved) -> Result<(), LogError> {
         let mut there = Vec::new();
-        self.keeper.bodies.each_of(segment, &mut |topic, entry, batch| {
+        let listed = self.keeper.bodies.each_of(segment, &mut |topic, entry, batch| {
             there.push((topic, batch.first, entry));
             Ok(())
-        })?;
-        let mut bytes = 0;
+        });
+        let mut refused = listed.err();
         for (topic, first, entry) in there {
             if self.keeper.read(|database| database.entry(topic, first))? != Some(Some(entry)) {
                 continue;
             }
-            if let Some(batch) = self.keeper.bodies.read(topic, first, &entry)? {
-                bytes += entry.bytes;
-                self.append(topic, &batch)?;
+            match self.keeper.bodies.read(topic, first, &entry) {
+                Ok(None) => {}
+                Ok(Some(batch)) => {
+                    moved.bytes += entry.bytes;
+                    moved.into.insert(self.write(topic, &batch)?.location.segment);
+                }
+                Err(error) => refused = Some(error),
             }
         }
+        if let Some(error) = refused {
+            tracing::warn!(segment, %error, "could not read all of a file of the store; what is in it stays there");
+        }
         self.keeper.bodies.note_stuck(segment);
-        Ok(bytes.max(1))
+        Ok(())
     }
 }
 

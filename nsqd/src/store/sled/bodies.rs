@@ -17,7 +17,7 @@ use nsqd_broker::storage::{Position, StoredBatch};
 
 use super::record::BatchEntry;
 use crate::store::TopicNumber;
-use crate::store::files::{Directory, File, is_missing};
+use crate::store::files::{Directory, File, Unchanged, is_missing};
 use crate::store::segments::Segments;
 use crate::store::segments::record::{
     self, BATCH_PREFIX_BYTES_MAX, BatchPayload, HEADER_BYTES, Header, Kind, Location, padded,
@@ -88,7 +88,11 @@ impl Bodies {
         let mut bodies = Self {
             home: home.to_owned(),
             read_only,
-            segments: Segments::new(Arc::new(Directory::at(home))),
+            segments: Segments::new(if read_only {
+                Arc::new(Unchanged(Directory::at(home)))
+            } else {
+                Arc::new(Directory::at(home))
+            }),
             tail: None,
             next: 0,
             held: BTreeMap::new(),
@@ -97,7 +101,7 @@ impl Bodies {
         for segment in bodies.list()? {
             let length = bodies.segments.file(segment)?.length()?;
             bodies.held.insert(segment, Held { length, ..Held::default() });
-            bodies.next = segment + 1;
+            bodies.next = segment.saturating_add(1);
         }
         Ok(bodies)
     }
@@ -252,16 +256,32 @@ impl Bodies {
         if self.held.get(&segment).is_none_or(|held| held.alive > 0) {
             return Ok(());
         }
-        self.check_changeable()?;
         self.tail.take_if(|tail| tail.segment == segment);
         self.segments.remove(segment)?;
         self.held.remove(&segment);
         Ok(())
     }
 
-    /// Waits until what was written last is on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.tail.as_ref().map_or(Ok(()), |tail| tail.file.sync_data())
+    #[cfg(test)]
+    pub(super) fn forget_open_files(&mut self) {
+        self.segments = Segments::new(Arc::new(Directory::at(&self.home)));
+    }
+
+    /// Waits until what was written to these files is on the disk.
+    pub(super) fn sync(&mut self, segments: &BTreeSet<u32>) -> io::Result<()> {
+        segments.iter().try_for_each(|segment| self.segments.file(*segment)?.sync_data())
+    }
+
+    /// Takes the files back from the directory of a database that is in use: it was to be set aside with them, and a crash came
+    /// before that.
+    pub(super) fn take_back(&mut self, database: &Path) -> io::Result<()> {
+        let there = database.join(DIRECTORY);
+        if self.read_only || !there.is_dir() || self.home.exists() {
+            return Ok(());
+        }
+        fs::rename(&there, &self.home)?;
+        *self = Self::open(&self.home)?;
+        Ok(())
     }
 
     /// Moves all files to the directory of a database that is to be set aside, which was all that knew of them.
@@ -279,13 +299,6 @@ impl Bodies {
         Ok(())
     }
 
-    fn check_changeable(&self) -> io::Result<()> {
-        if self.read_only {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the batches are only looked at"));
-        }
-        Ok(())
-    }
-
     fn is_tail(&self, segment: u32) -> bool {
         self.tail.as_ref().is_some_and(|tail| tail.segment == segment)
     }
@@ -296,14 +309,17 @@ impl Bodies {
         if let Some(tail) = self.tail.as_ref().filter(|tail| !is_full(tail)) {
             return Ok(tail.segment);
         }
-        self.check_changeable()?;
-        match fs::create_dir(&self.home) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
         let segment = self.next;
+        let next =
+            segment.checked_add(1).ok_or_else(|| io::Error::other("there are no numbers for files left"))?;
+        if !self.read_only {
+            match fs::create_dir(&self.home) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
         let file = self.segments.create(segment, &[])?;
-        self.next += 1;
+        self.next = next;
         self.held.insert(segment, Held::default());
         self.tail = Some(Tail { segment, file });
         Ok(segment)

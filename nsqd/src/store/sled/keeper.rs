@@ -52,6 +52,8 @@ pub(super) struct Keeper {
     unsynced: bool,
     /// Whether something written since the last sync was lost by opening the database again.
     lost: bool,
+    /// Whether what was written may be undone since the entries were counted, and with it what lives in which file.
+    pub(super) is_count_doubtful: bool,
     /// [`EPOCH_BYTES_MIN`], but for tests.
     pub(super) epoch_bytes_min: u64,
     pub(super) bodies: Bodies,
@@ -79,12 +81,14 @@ impl Keeper {
             refuses_writes: false,
             unsynced: false,
             lost: false,
+            is_count_doubtful: false,
             epoch_bytes_min: EPOCH_BYTES_MIN,
             bodies,
             entries: 0,
             carry_entries_max: CARRY_ENTRIES_MAX,
             damage: Damage::default(),
         };
+        keeper.bodies.take_back(&keeper.epochs.path(epoch))?;
         keeper.database()?;
         Ok(keeper)
     }
@@ -163,6 +167,7 @@ impl Keeper {
     /// Closes the database. What was not synced is given up.
     pub(super) fn close(&mut self) {
         self.lost |= self.unsynced;
+        self.is_count_doubtful |= self.unsynced;
         self.unsynced = false;
         if let Some(database) = self.database.take() {
             database.close();

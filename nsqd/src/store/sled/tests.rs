@@ -424,6 +424,92 @@ fn a_changed_byte_never_brings_a_wrong_message_nor_stops_the_store() {
     }
 }
 
+/// What a failed flush does: what was written since the last sync is not there when the database is opened again.
+fn lose_since(log: &mut SledLog, saved: &TempDir) {
+    log.keeper.write::<()>(|_| Err(Fault::Disk(io::Error::other("full")))).unwrap_err();
+    log.keeper.close();
+    let path = log.keeper.epochs.path(log.keeper.epoch);
+    fs::remove_dir_all(&path).unwrap();
+    copy_directory(&saved.path().join("epoch"), &path);
+}
+
+/// A log as [`log_with_batches`] makes it, started anew, and a copy of its database.
+fn started_log(home: &TempDir) -> (SledLog, TempDir) {
+    drop(log_with_batches(home));
+    let mut log = open(home);
+    log.load().unwrap();
+    log.sync().unwrap();
+    let saved = tempfile::tempdir().unwrap();
+    copy_directory(&log.keeper.epochs.path(0), &saved.path().join("epoch"));
+    (log, saved)
+}
+
+#[test]
+fn removals_that_were_lost_and_are_done_again_count_once() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut log, saved) = started_log(&home);
+    log.drop_batch(ONE, 0).unwrap();
+    log.drop_batch(ONE, 1).unwrap();
+    lose_since(&mut log, &saved);
+    assert!(log.sync().is_err());
+    log.drop_batch(ONE, 0).unwrap();
+    log.drop_batch(ONE, 1).unwrap();
+    log.sync().unwrap();
+    give_back(&mut log);
+    assert_whole(&mut log, &[2, 3]);
+}
+
+#[test]
+fn what_was_moved_and_lost_is_still_where_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut log, saved) = started_log(&home);
+    log.move_what_lives(0, &mut Moved::default()).unwrap();
+    lose_since(&mut log, &saved);
+    assert!(log.sync().is_err());
+    log.drop_batch(ONE, 0).unwrap();
+    log.sync().unwrap();
+    give_back(&mut log);
+    assert_whole(&mut log, &[1, 2, 3]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_keep_others_from_being_given_back() {
+    let home = tempfile::tempdir().unwrap();
+    for part in 0..3 {
+        let mut log = open(&home);
+        log.load().unwrap();
+        log.save(ONE, &image("t")).unwrap();
+        for first in part * 100..part * 100 + 100 {
+            log.append(ONE, &batch(first, 1, 40_000)).unwrap();
+        }
+        log.sync().unwrap();
+    }
+    let bodies = home.path().join("spill/bodies");
+    let mut log = open(&home);
+    log.load().unwrap();
+    log.keeper.bodies.forget_open_files();
+    fs::remove_file(bodies.join(segments::name(0))).unwrap();
+    fs::create_dir(bodies.join(segments::name(0))).unwrap();
+    for first in (0..300).filter(|first: &Position| !first.is_multiple_of(100)) {
+        log.drop_batch(ONE, first).unwrap();
+    }
+    log.sync().unwrap();
+    give_back(&mut log);
+    assert!(!bodies.join(segments::name(1)).exists() && !bodies.join(segments::name(2)).exists());
+    assert_whole(&mut log, &[100, 200]);
+}
+
+#[test]
+fn a_crash_while_a_database_is_set_aside_leaves_it_its_batches() {
+    let home = tempfile::tempdir().unwrap();
+    drop(log_with_batches(&home));
+    let spill = home.path().join("spill");
+    fs::rename(spill.join("bodies"), spill.join("epoch-0/bodies")).unwrap();
+    let mut log = open(&home);
+    assert_eq!(log.load().unwrap()[0].batches.len(), 4);
+    assert_whole(&mut log, &[0, 1, 2, 3]);
+}
+
 fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {

@@ -64,6 +64,10 @@ pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, S
 fn merge_progress(steps: &mut Vec<(TopicNumber, Step)>) {
     let mut first = HashMap::new();
     for index in 0..steps.len() {
+        if let (topic, Step::Do(Request::Save(_))) = &steps[index] {
+            // What follows a state is not in it.
+            first.remove(topic);
+        }
         let (before, rest) = steps.split_at_mut(index);
         if let (topic, Step::Do(Request::Advance(later))) = &mut rest[0] {
             match first.get(topic).and_then(|first: &usize| before.get_mut(*first)) {
@@ -240,6 +244,14 @@ mod tests {
             let steps = plan(requests.clone().map(|request| (ONE, request)).into());
             assert_eq!(steps, requests.map(|request| (ONE, Step::Do(request))));
         }
+    }
+
+    #[test]
+    fn progress_behind_a_state_stays_behind_it_where_there_is_some_before_it_too() {
+        let append = Request::Append(batch(0, 1, 10));
+        let requests = [advance(1), append, Request::Save(image("t")), advance(2)];
+        let steps = plan(requests.clone().map(|request| (ONE, request)).into());
+        assert_eq!(steps, requests.map(|request| (ONE, Step::Do(request))));
     }
 
     #[test]
