@@ -451,8 +451,10 @@ fn statsd_push(options: &Options) -> Push {
 }
 
 fn statsd_look(options: Arc<Options>, node: Arc<Node>) -> impl FnMut() -> Round {
-    move || Round {
+    let look = move || Round {
         snapshot: node.snapshot(&StatsFilter { include_clients: false, ..StatsFilter::default() }),
         memory: options.statsd_mem_stats.then(crate::metrics::memory::read),
-    }
+    };
+    // With thousands of topics it takes a while, and connections do not wait for it.
+    move || tokio::task::block_in_place(&look)
 }

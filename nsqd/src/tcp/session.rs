@@ -211,6 +211,10 @@ impl<S: Duplex + 'static> Session<'_, S> {
                 if let Some(agreement) = self.carry_out(executor).await? {
                     self.upgrade(agreement).await?;
                 }
+                if self.read_bytes > READ_BYTES_MIN {
+                    // Who always has something to say would keep the thread from all others.
+                    tokio::task::yield_now().await;
+                }
             }
             event => self.go_on(event, executor)?,
         }
