@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Instant;
 
 use nsq_tests::daemon::new_directory;
@@ -71,11 +72,17 @@ impl Starved {
         self.ask(&Request::new("POST", "/channel/create?topic=t&channel=c")).expect_empty();
     }
 
-    /// Waits until the store has what it needs to take messages, which a topic at the level memory does not wait for.
+    /// Waits until the store has what it needs to take messages, which a topic at the level memory does not wait for: the spill
+    /// a file for them, the journal its reserve.
     fn wait_for_the_store(&self) {
-        let reserves = ["spill", "journal"].map(|log| self.daemon.directory().join(log).join("reserve"));
-        let length = || reserves.each_ref().map(|file| fs::metadata(file).map_or(0, |file| file.len()));
-        eventually("a store", length, |lengths| lengths.contains(&RESERVE_BYTES));
+        let (home, length) =
+            (self.daemon.directory(), |file: &Path| fs::metadata(file).map_or(0, |file| file.len()));
+        let bodies = || fs::read_dir(home.join("spill/bodies")).into_iter().flatten().flatten();
+        let is_there = || {
+            length(&home.join("journal/reserve")) == RESERVE_BYTES
+                || bodies().any(|file| length(&file.path()) > 0)
+        };
+        eventually("a store", is_there, |is_there| *is_there);
     }
 
     fn ask(&self, request: &Request) -> Response {
