@@ -354,6 +354,13 @@ impl Log for Journal {
     }
 
     fn probe(&mut self) -> Result<(), LogError> {
+        // What gives room back comes first: it may need the room that the reserve takes.
+        if self.has_work() {
+            self.keep_up()?;
+        }
+        if self.has_work() {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "room is still being given back").into());
+        }
         self.reserve.hold()?;
         self.commit()?;
         let outcome = self.writer.probe(&mut self.segments);
