@@ -4,7 +4,7 @@
 //! sled writes what it keeps about twice, and reads all of it at a start; so it is given only where a batch stands.
 //! Which batches live is the database's to know; this counts their bytes, file by file.
 //!
-//! Nothing here waits for the disk but [`Bodies::sync`].
+//! Nothing here waits for the disk but [`Bodies::sync`] and the beginning of a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
