@@ -6,7 +6,7 @@
 //!
 //! - `record`: keys and values; the states are those of `store::image`.
 //! - `database`: one open database; which errors condemn data and which do not.
-//! - `bodies`: the files with the batches.
+//! - `bodies`: the files with the batches, and those that are set aside.
 //! - `keeper`: opens, opens again, and leaves databases; `carry`: what goes from one to the next.
 //! - `epoch`: the directories that follow one another, because sled's files do not shrink.
 //! - [`wreck`]: what is left in a database that does not open.
@@ -23,7 +23,6 @@ mod record;
 pub mod wreck;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -62,16 +61,6 @@ struct Moved {
     bytes: u64,
     /// The files that it was written to.
     into: BTreeSet<u32>,
-}
-
-/// What became of a batch that was looked for.
-enum Found {
-    /// As it was appended.
-    Whole(StoredBatch),
-    /// Not here.
-    Nothing,
-    /// Not as it was appended. What is left of it.
-    Damaged(Vec<u8>),
 }
 
 impl SledLog {
@@ -141,31 +130,32 @@ impl SledLog {
         Ok(topics)
     }
 
-    /// The batches of each topic. Those that nothing is known of are set aside.
+    /// The batches of each topic.
     fn summaries(&mut self) -> Result<BTreeMap<TopicNumber, Vec<BatchSummary>>, LogError> {
         let mut summaries = BTreeMap::<_, Vec<_>>::new();
-        for (topic, first, entry) in self.keeper.read(|database| database.entries(None))? {
-            let entry = match entry {
-                None => self.find_entry(topic, first)?,
-                whole => whole,
-            };
-            if let Some(entry) = entry {
-                summaries.entry(topic).or_default().push(entry.summary(first));
-            }
+        for (topic, first, entry) in self.count()? {
+            summaries.entry(topic).or_default().push(entry.summary(first));
         }
-        self.count()?;
         Ok(summaries)
     }
 
-    /// Counts which batches there are, and how much lives in each file.
-    fn count(&mut self) -> Result<(), LogError> {
-        let entries = self.keeper.read(|database| database.entries(None))?;
+    /// Counts which batches there are, and how much lives in each file. What is damaged is mended before, so that its
+    /// batch is among them.
+    fn count(&mut self) -> Result<Vec<(TopicNumber, Position, BatchEntry)>, LogError> {
+        let mut entries = self.keeper.read(|database| database.entries(None))?;
+        let damaged = bodies::damaged(&entries);
+        if !damaged.is_empty() {
+            self.mend(damaged)?;
+            entries = self.keeper.read(|database| database.entries(None))?;
+        }
+        let entries: Vec<_> =
+            entries.into_iter().filter_map(|(topic, first, entry)| Some((topic, first, entry?))).collect();
         let bodies = &mut self.keeper.bodies;
         bodies.release_all();
-        entries.iter().filter_map(|(.., entry)| entry.as_ref()).for_each(|entry| bodies.keep(entry));
+        entries.iter().for_each(|(.., entry)| bodies.keep(entry));
         self.keeper.entries = entries.len() as u64;
         self.keeper.is_count_doubtful = false;
-        Ok(())
+        Ok(entries)
     }
 
     /// The files in which nothing lives.
@@ -176,14 +166,19 @@ impl SledLog {
         Ok(self.keeper.bodies.dead())
     }
 
-    /// Makes a damaged entry anew from what is beside the records of its batch. Without them the batch is given up.
-    fn find_entry(&mut self, topic: TopicNumber, first: Position) -> Result<Option<BatchEntry>, LogError> {
-        let found = self.keeper.bodies.find(topic, first)?;
-        match &found {
-            Some(entry) => drop(self.keeper.write(|database| database.insert(topic, first, entry))?),
-            None => self.set_aside(topic, first)?,
+    /// Makes damaged entries anew from what is beside the records of their batches. Where that is not there the batch is
+    /// given up.
+    fn mend(&mut self, damaged: BTreeSet<(TopicNumber, Position)>) -> Result<(), LogError> {
+        let found = self.keeper.bodies.find(&damaged)?;
+        for (topic, first) in damaged {
+            match found.get(&(topic, first)) {
+                Some(entry) => drop(self.keeper.write(|database| database.insert(topic, first, entry))?),
+                None => self.set_aside(topic, first)?,
+            }
         }
-        Ok(found)
+        // What the damaged ones stood for is counted and cannot be taken off: nobody knows how much it was.
+        self.keeper.is_count_doubtful = true;
+        Ok(())
     }
 
     /// The state of a topic, or as much as is known of it; `None` where not even the name is.
@@ -214,33 +209,15 @@ impl SledLog {
         self.delete(topic)
     }
 
-    fn find(&mut self, topic: TopicNumber, first: Position) -> Result<Found, LogError> {
-        Ok(match self.keeper.read(|database| database.entry(topic, first))? {
-            None => Found::Nothing,
-            Some(None) => Found::Damaged(Vec::new()),
-            Some(Some(entry)) => match self.keeper.bodies.read(topic, first, &entry)? {
-                Some(batch) => Found::Whole(batch),
-                None => Found::Damaged(self.keeper.bodies.rest_of(&entry)),
-            },
-        })
-    }
-
     /// Moves what is left of a batch out of the log.
     fn set_aside(&mut self, topic: TopicNumber, first: Position) -> Result<(), LogError> {
-        let rest = match self.find(topic, first)? {
-            Found::Nothing => return Ok(()),
-            Found::Damaged(rest) => rest,
-            Found::Whole(batch) => batch.records.into(),
+        let Some(entry) = self.keeper.read(|database| database.entry(topic, first))? else {
+            return Ok(());
         };
-        let file = self.home.join(format!("batch-{}-{first}.bad", topic.0));
-        fs::write(&file, &rest)?;
+        self.keeper.bodies.set_aside(&self.home, topic, first, entry.as_ref())?;
         // Where this fails the batch is found again, and set aside under the same name.
         self.drop_batch(topic, first)?;
         self.keeper.damage.batches += 1;
-        tracing::warn!(
-            topic_number = topic.0, first, bytes = rest.len(), file = %file.display(),
-            "a batch of messages is damaged and was set aside; its messages are lost"
-        );
         Ok(())
     }
 }
@@ -260,11 +237,17 @@ impl Log for SledLog {
     }
 
     fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError> {
-        match self.find(topic, first)? {
-            Found::Whole(batch) => return Ok(batch),
-            Found::Damaged(_) => self.set_aside(topic, first)?,
-            Found::Nothing => {}
+        let mut entry = self.keeper.read(|database| database.entry(topic, first))?;
+        if entry == Some(None) {
+            self.mend([(topic, first)].into())?;
+            entry = self.keeper.read(|database| database.entry(topic, first))?;
         }
+        if let Some(Some(entry)) = entry
+            && let Some(batch) = self.keeper.bodies.read(topic, first, &entry)?
+        {
+            return Ok(batch);
+        }
+        self.set_aside(topic, first)?;
         Err(LogError::Damaged { topic, first })
     }
 
@@ -343,6 +326,7 @@ impl Log for SledLog {
 
     fn probe(&mut self) -> Result<(), LogError> {
         self.keeper.reserve.hold()?;
+        self.keeper.bodies.probe()?;
         self.keeper.sync()
     }
 

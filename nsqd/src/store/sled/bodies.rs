@@ -46,6 +46,13 @@ pub(super) fn of_database(directory: &Path, home: &Path) -> PathBuf {
     if own.is_dir() { own } else { home.join(DIRECTORY) }
 }
 
+/// Of which batches the entries are damaged.
+pub(super) fn damaged(
+    entries: &[(TopicNumber, Position, Option<BatchEntry>)],
+) -> BTreeSet<(TopicNumber, Position)> {
+    entries.iter().filter(|(.., entry)| entry.is_none()).map(|&(topic, first, _)| (topic, first)).collect()
+}
+
 pub(super) struct Bodies {
     home: PathBuf,
     /// Whether nothing may be changed here: the files belong to a database of which this is a look at a copy.
@@ -149,8 +156,32 @@ impl Bodies {
         Ok(records.map(|records| StoredBatch { first, count: header.count, aside: header.aside, records }))
     }
 
+    /// Writes what is left of a batch, or all of it, to a file of its own in `home`. Without an entry nothing is left.
+    pub(super) fn set_aside(
+        &mut self,
+        home: &Path,
+        topic: TopicNumber,
+        first: Position,
+        entry: Option<&BatchEntry>,
+    ) -> io::Result<()> {
+        let rest = match entry {
+            None => Vec::new(),
+            Some(entry) => match self.read(topic, first, entry)? {
+                Some(batch) => batch.records.into(),
+                None => self.rest_of(entry),
+            },
+        };
+        let file = home.join(format!("batch-{}-{first}.bad", topic.0));
+        fs::write(&file, &rest)?;
+        tracing::warn!(
+            topic_number = topic.0, first, bytes = rest.len(), file = %file.display(),
+            "a batch of messages is damaged and was set aside; its messages are lost"
+        );
+        Ok(())
+    }
+
     /// What is left of a batch that is not what was written.
-    pub(super) fn rest_of(&mut self, entry: &BatchEntry) -> Vec<u8> {
+    fn rest_of(&mut self, entry: &BatchEntry) -> Vec<u8> {
         let length = self.held.get(&entry.location.segment).map_or(0, |held| held.length);
         let mut rest = vec![0; entry.bytes.min(length) as usize];
         // The name before the records is of unknown length: what is too much at the beginning does no harm.
@@ -161,21 +192,29 @@ impl Bodies {
         rest
     }
 
-    /// Looks for the batch that was written last at this position.
-    pub(super) fn find(&mut self, topic: TopicNumber, first: Position) -> io::Result<Option<BatchEntry>> {
+    /// Looks for the batches that were written last at these positions, all in one reading of the files. What is not
+    /// there is not in the answer.
+    pub(super) fn find(
+        &mut self,
+        wanted: &BTreeSet<(TopicNumber, Position)>,
+    ) -> io::Result<BTreeMap<(TopicNumber, Position), BatchEntry>> {
+        let mut found = BTreeMap::new();
         for segment in self.held.keys().rev().copied().collect::<Vec<_>>() {
-            let mut newest = None;
-            self.each_of(segment, &mut |of, entry, batch| {
-                if (of, batch.first) == (topic, first) {
-                    newest = Some(entry);
+            if found.len() == wanted.len() {
+                break;
+            }
+            let mut here = BTreeMap::new();
+            self.each_of(segment, &mut |topic, entry, batch| {
+                if wanted.contains(&(topic, batch.first)) {
+                    here.insert((topic, batch.first), entry);
                 }
                 Ok(())
             })?;
-            if newest.is_some() {
-                return Ok(newest);
+            for (place, entry) in here {
+                found.entry(place).or_insert(entry);
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Calls `each` with what is whole in a file, dead or alive.
@@ -265,6 +304,14 @@ impl Bodies {
     #[cfg(test)]
     pub(super) fn forget_open_files(&mut self) {
         self.segments = Segments::new(Arc::new(Directory::at(&self.home)));
+    }
+
+    /// Tries whether a batch could be written: where one would stand zeros are, which the batch then replaces.
+    pub(super) fn probe(&mut self) -> io::Result<()> {
+        let segment = self.tail()?;
+        let offset = self.held.get(&segment).map_or(0, |held| held.length);
+        let tail = self.tail.as_ref().expect("its number was just given");
+        tail.file.write_at(&[0; HEADER_BYTES], offset)
     }
 
     /// Waits until what was written to these files is on the disk.

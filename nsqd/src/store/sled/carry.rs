@@ -1,8 +1,11 @@
 //! What is carried from one database to the next.
 
-use super::bodies::Bodies;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::bodies::{self, Bodies};
 use super::database::{Database, Fault};
-use crate::store::{Damage, LogError};
+use crate::store::Damage;
 
 /// What was carried over, and what could not be.
 #[derive(Debug, Default)]
@@ -13,36 +16,41 @@ pub(super) struct Carried {
     pub(super) damage: Damage,
 }
 
-/// Copies everything of the topics that have a name, and puts it on the disk. What is damaged stays behind, but where the
-/// records of a batch are its entry is made anew.
-pub(super) fn carry_over(from: &Database, to: &Database, bodies: &mut Bodies) -> Result<Carried, Fault> {
+/// Copies everything of the topics that have a name, and puts it on the disk. Where an entry is damaged and the records of
+/// its batch are there it is made anew. What stays behind is set aside in `home`, because nothing knows of it from then on.
+pub(super) fn carry_over(
+    from: &Database,
+    to: &Database,
+    bodies: &mut Bodies,
+    home: &Path,
+) -> Result<Carried, Fault> {
     let mut carried = Carried::default();
-    for topic in from.topics()? {
-        let entries = from.entries(Some(topic))?;
+    let entries = from.entries(None)?;
+    let found = bodies.find(&bodies::damaged(&entries))?;
+    let mut topics: BTreeMap<_, Vec<_>> =
+        from.topics()?.into_iter().map(|topic| (topic, Vec::new())).collect();
+    for (topic, first, entry) in entries {
+        let entry = entry.or_else(|| found.get(&(topic, first)).copied());
+        topics.entry(topic).or_default().push((first, entry));
+    }
+    for (topic, batches) in topics {
         let (entry, saved) = from.topic(topic)?;
         if saved.is_none() {
             carried.damage.images += 1;
         }
-        let batches: Vec<_> =
-            entries.iter().filter_map(|(_, first, entry)| Some(entry.as_ref()?.summary(*first))).collect();
-        let recalled = || entry.map(|entry| entry.recall(&batches));
-        let Some(state) = saved.or_else(recalled) else {
-            carried.damage.batches += entries.len() as u64;
-            continue;
-        };
-        to.save(topic, &state)?;
-        for (_, first, entry) in entries {
-            let entry = match entry {
-                None => bodies.find(topic, first)?,
-                whole => whole,
-            };
-            if let Some(entry) = entry {
+        let known: Vec<_> =
+            batches.iter().filter_map(|(first, entry)| Some(entry.as_ref()?.summary(*first))).collect();
+        let state = saved.or_else(|| entry.map(|entry| entry.recall(&known)));
+        if let Some(state) = &state {
+            to.save(topic, state)?;
+        }
+        for (first, entry) in batches {
+            if let Some(entry) = entry.filter(|_| state.is_some()) {
                 to.insert(topic, first, &entry)?;
                 carried.entries += 1;
             } else {
+                bodies.set_aside(home, topic, first, entry.as_ref())?;
                 carried.damage.batches += 1;
-                let reason = LogError::Damaged { topic, first };
-                tracing::warn!(%reason, "a batch of messages is lost");
             }
         }
     }

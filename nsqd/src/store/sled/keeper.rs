@@ -254,7 +254,7 @@ impl Keeper {
         self.database()?;
         let old = self.database.as_ref().expect("it was just opened if it was not open");
         let fresh = Database::create(&path)?;
-        match carry_over(old, &fresh, &mut self.bodies) {
+        match carry_over(old, &fresh, &mut self.bodies, &self.home) {
             Ok(carried) => {
                 self.epochs.complete(next)?;
                 Ok((fresh, carried))
@@ -273,6 +273,7 @@ impl Keeper {
         }
         self.refuses_writes = false;
         self.entries = carried.entries;
+        self.is_count_doubtful = true;
         tracing::info!(epoch = next, batches = carried.entries, "began a new epoch of the store");
         if carried.damage == Damage::default() {
             if let Err(reason) = self.epochs.remove(old_epoch) {

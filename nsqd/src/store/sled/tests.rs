@@ -1,6 +1,6 @@
 //! The log on sled where it differs from others: damage, epochs, databases that do not open.
 
-use std::io;
+use std::{fs, io};
 
 use nsq::wire::name::ChannelName;
 use nsqd_broker::storage::ChannelImage;
@@ -374,8 +374,65 @@ fn a_database_that_cannot_be_read_is_left_with_what_can() {
     drop(log);
     let mut log = open(&home);
     assert_eq!((log.load().unwrap()[0].batches.len(), log.damage()), (4, Damage::default()));
-    assert_eq!((files(&home, is_bad).len(), log.keeper.entries), (1, 4));
+    assert_eq!((files(&home, is_bad)[0].as_str(), files(&home, is_bad).len()), ("batch-1-2.bad", 2));
+    assert_eq!(log.keeper.entries, 4);
     assert_whole(&mut log, &[0, 1, 3, 4]);
+}
+
+#[test]
+fn batches_that_cannot_be_carried_over_are_set_aside_whole() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    log.save(TWO, &image("other")).unwrap();
+    log.append(TWO, &batch(7, 1, 1000)).unwrap();
+    log.keeper.read(|database| damage(&database.topics, &record::chunk_key(ONE, 0))).unwrap();
+    log.keeper.read(|database| damage(&database.topics, &record::topic_key(ONE))).unwrap();
+    log.keeper.read(|database| database.remove_topic(TWO)).unwrap();
+    log.keeper.write::<()>(|_| Err(Fault::Corrupt("rotten".to_owned()))).unwrap_err();
+    assert_eq!(log.damage(), Damage { batches: 5, images: 2, ..Damage::default() });
+    for (name, bytes) in [("batch-1-0.bad", 40_000), ("batch-1-3.bad", 40_000), ("batch-2-7.bad", 1000)] {
+        let aside = fs::read(home.path().join("spill").join(name)).unwrap();
+        assert_eq!(aside.len(), bytes, "{name}");
+    }
+    assert_eq!(log.load().unwrap(), []);
+}
+
+#[test]
+fn entries_that_are_damaged_while_the_log_is_open_are_made_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut log, _saved) = started_log(&home);
+    let damage_entry = |log: &mut SledLog, first| {
+        log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, first))).unwrap();
+    };
+    damage_entry(&mut log, 1);
+    assert_whole(&mut log, &[0, 1, 2, 3]);
+    // The others are counted when room is given back; this one is found then.
+    damage_entry(&mut log, 2);
+    log.drop_batch(ONE, 0).unwrap();
+    log.sync().unwrap();
+    give_back(&mut log);
+    assert_whole(&mut log, &[1, 2, 3]);
+    assert_eq!((log.damage(), log.keeper.entries), (Damage::default(), 3));
+}
+
+#[test]
+fn the_disk_takes_messages_again_only_when_it_takes_their_files() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = log_with_batches(&home);
+    log.probe().unwrap();
+    log.append(ONE, &batch(4, 1, 40_000)).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    let mut log = open(&home);
+    log.load().unwrap();
+    assert_whole(&mut log, &[0, 1, 2, 3, 4]);
+    let bodies = home.path().join("spill/bodies");
+    fs::rename(&bodies, home.path().join("away")).unwrap();
+    fs::write(&bodies, "").unwrap();
+    assert!(log.probe().is_err());
+    fs::remove_file(&bodies).unwrap();
+    fs::rename(home.path().join("away"), &bodies).unwrap();
+    log.probe().unwrap();
 }
 
 #[test]
