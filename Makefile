@@ -8,12 +8,13 @@ CLIENTS := clients-go clients-python clients-node clients-rust clients-java
 # Further flags for `nsq up`: make run ARGS="--nsqd-opt mem-queue-size=0"
 ARGS ?=
 
-.PHONY: help run test test-long format lint docs core rust primes clients $(CLIENTS) compose image primes-venv bench doc clean
+.PHONY: help run test test-long format lint docs core page rust primes clients $(CLIENTS) compose image primes-venv bench doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: ## build nsqd, nsqlookupd and nsqadmin and start all in one process, with the data in ./data
+	@bash scripts/page.sh
 	@cargo build --locked --release --package nsq-cli --package nsqd --package nsqlookupd --package nsqadmin
 	@exec $(TARGET)/release/nsq up --data-path=data $(ARGS)
 
@@ -29,6 +30,7 @@ format: ## check the formatting (cargo fmt)
 lint: ## check with clippy, warnings denied
 docs: ## check that the documentation builds without a warning
 core: ## check that the pure core builds without a runtime
+page: ## check the page of nsqadmin, and run it in a browser
 rust: ## run all tests in Rust
 primes: ## run the prime example end to end
 clients: ## run the daemons with the client libraries that people use
@@ -39,7 +41,7 @@ clients-rust: ## only tokio-nsq, and its own tests
 clients-java: ## only nsq-j
 compose: ## check docker/compose.yaml
 image: ## build the container images with buildah, as root, and run them
-format lint docs core rust primes clients $(CLIENTS) compose image:
+format lint docs core page rust primes clients $(CLIENTS) compose image:
 	@bash scripts/test.sh $@
 
 primes-venv: ## install what the prime example needs, in ./.venv
@@ -56,4 +58,4 @@ doc: ## build the documentation of the code and say where it is
 
 clean: ## remove what was built and installed; ./data stays
 	@cargo clean
-	@rm -rf $(VENV) tests/clients/node/node_modules
+	@rm -rf $(VENV) tests/clients/node/node_modules admin-ui/web/node_modules admin-ui/web/dist

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-all_steps=(format lint docs core rust primes clients compose)
+all_steps=(format lint docs core page rust primes clients compose)
 target=${CARGO_TARGET_DIR:-target}
 venv=.venv
 skipped=()
@@ -54,6 +54,26 @@ step_core() {
         grep --extended-regexp '^(tokio|mio|sled|axum|hyper) ' | sort --unique || true)
     [ -z "$unwanted" ] || fail "the pure core depends on: $unwanted"
     cargo check --locked --package nsq --package nsqd-broker --no-default-features --lib
+}
+
+# The page of nsqadmin: its types against the server's samples, its logic, and itself in a browser in front of real daemons.
+# Before the tests in Rust, so that nsqadmin is built once, with the page in it.
+step_page() {
+    # The first that Vite runs on.
+    need "Node.js 20.19" "node --eval process.exit(process.features.require_module?0:1)" "apt-get install --yes nodejs npm" || return 0
+    need npm "npm --version" "apt-get install --yes npm" || return 0
+    bash scripts/page.sh || skip "the npm packages are missing" "(cd admin-ui/web && npm ci)" || return 0
+    (
+        cd admin-ui/web
+        npm run --silent check
+        npm run --silent size
+        npm test --silent
+    )
+    need Chromium "chromium --version" "apt-get install --yes chromium" || return 0
+    build_for_tests
+    NSQ_PROGRAMS=$(realpath "$target/debug")
+    export NSQ_PROGRAMS
+    (cd admin-ui/web && npm run --silent browser)
 }
 
 # One build of everything in the dev profile: the daemons that the tests start are among it.

@@ -1,0 +1,74 @@
+// Requests to nsqadmin, and what its errors mean in words.
+
+import type { Told } from "./types";
+
+/** How long an answer may take: longer than nsqadmin waits for a node. */
+const WAIT_MS_MAX = 30_000;
+
+export class ApiError extends Error {
+    constructor(
+        readonly status: number,
+        readonly code: string,
+    ) {
+        super(words(status, code));
+    }
+}
+
+export type Method = "GET" | "POST" | "DELETE";
+
+/** Asks for `path`, which is relative to the base. */
+export async function ask<T>(path: string, method: Method = "GET", body?: unknown): Promise<T> {
+    const request: RequestInit = {
+        method,
+        signal: AbortSignal.timeout(WAIT_MS_MAX),
+        headers: { Accept: "application/json" },
+    };
+    if (body !== undefined) {
+        request.headers = { ...request.headers, "Content-Type": "application/json" };
+        request.body = JSON.stringify(body);
+    }
+    let response: Response;
+    try {
+        response = await fetch(new URL(path, document.baseURI), request);
+    } catch {
+        throw new ApiError(0, "");
+    }
+    const answer = (await response.json().catch(() => null)) as Told<T> | null;
+    if (!response.ok) throw new ApiError(response.status, answer?.message ?? "");
+    if (answer === null) throw new ApiError(response.status, "NO_JSON");
+    return answer;
+}
+
+export function topicPath(topic: string, channel?: string): string {
+    const path = `api/topics/${encodeURIComponent(topic)}`;
+    return channel === undefined ? path : `${path}/${encodeURIComponent(channel)}`;
+}
+
+export function nodePath(node: string): string {
+    return `api/nodes/${encodeURIComponent(node)}`;
+}
+
+const WORDS: Record<string, string> = {
+    TOPIC_NOT_FOUND: "There is no topic of that name.",
+    CHANNEL_NOT_FOUND: "There is no channel of that name.",
+    NODE_NOT_FOUND: "There is no node of that name.",
+    NOT_FOUND: "There is no such page.",
+    LOGIN_REQUIRED: "Log in first.",
+    FORBIDDEN: "You may not do that.",
+    ORIGIN_NOT_ALLOWED:
+        "nsqadmin takes no changes from a page under this name. Start it with --allowed-origin, or open it by its IP address.",
+    WRONG_LOGIN: "The name or the password is wrong.",
+    TOO_MANY_LOGINS: "Too many wrong passwords. Wait a minute.",
+    INVALID_TOPIC: "That is no name for a topic: 1 to 64 of the characters a-z A-Z 0-9 . _ -",
+    INVALID_CHANNEL: "That is no name for a channel: 1 to 64 of the characters a-z A-Z 0-9 . _ -",
+    INVALID_COUNT: "That are too many messages at once.",
+    SAMPLING_OFF: "nsqadmin does not sample the nodes (--sample-interval is 0).",
+    TOO_MANY_VIEWERS: "Too many others are watching.",
+    NO_JSON: "What answered is not nsqadmin.",
+};
+
+function words(status: number, code: string): string {
+    if (status === 0) return "nsqadmin does not answer.";
+    if (Object.hasOwn(WORDS, code)) return WORDS[code] ?? code;
+    return code === "" ? `nsqadmin answered with status ${status}.` : code;
+}

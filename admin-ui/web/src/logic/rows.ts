@@ -1,0 +1,86 @@
+// The overview's rows: which are shown, and in which order.
+
+import { level, rank } from "./trouble";
+import type { ChannelRow } from "./types";
+
+export const COLUMNS = [
+    "trouble",
+    "name",
+    "depth",
+    "oldest_age_ms",
+    "rate_in",
+    "rate_out",
+    "in_flight",
+    "deferred",
+    "requeued",
+    "timeouts_per_min",
+    "clients",
+] as const;
+
+export type Column = (typeof COLUMNS)[number];
+
+export interface Order {
+    column: Column;
+    descending: boolean;
+}
+
+export const TROUBLE_FIRST: Order = { column: "trouble", descending: false };
+
+/** What a click on a column's heading leads to: the greatest first, then the least. */
+export function clicked(order: Order, column: Column): Order {
+    const first = column !== "trouble" && column !== "name";
+    return { column, descending: order.column === column ? !order.descending : first };
+}
+
+export function key(row: { topic: string; channel: string | null }): string {
+    // No name holds a slash.
+    return row.channel === null ? row.topic : `${row.topic}/${row.channel}`;
+}
+
+/**
+ * The rows that hold every word of `text` in topic/channel, in any case. `only` is `any` for those in trouble, or the code
+ * of a trouble.
+ */
+export function filtered(rows: readonly ChannelRow[], text: string, only: string): ChannelRow[] {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    return rows.filter((row) => {
+        if (only === "any" && level(row) === null) return false;
+        if (only !== "" && only !== "any" && !row.trouble.some(({ code }) => code === only)) return false;
+        const name = key(row).toLowerCase();
+        return words.every((word) => name.includes(word));
+    });
+}
+
+/** A new list in that order; rows that are equal are sorted by name, whatever the direction. */
+export function sorted(rows: readonly ChannelRow[], { column, descending }: Order): ChannelRow[] {
+    const compare = comparison(column);
+    const sign = descending ? -1 : 1;
+    return [...rows].sort((left, right) => sign * compare(left, right) || byName(left, right));
+}
+
+/** The rows in the order of `keys`; those that are not in it come last, as they are. */
+export function held(rows: readonly ChannelRow[], keys: readonly string[]): ChannelRow[] {
+    const places = new Map(keys.map((key, place) => [key, place]));
+    const place = (row: ChannelRow) => places.get(key(row)) ?? keys.length;
+    return [...rows].sort((left, right) => place(left) - place(right));
+}
+
+function comparison(column: Column): (left: ChannelRow, right: ChannelRow) => number {
+    switch (column) {
+        case "name":
+            return byName;
+        case "trouble":
+            return (left, right) => rank(left) - rank(right) || right.depth - left.depth;
+        default:
+            // What is not known is less than all that is.
+            return (left, right) => (left[column] ?? -1) - (right[column] ?? -1);
+    }
+}
+
+function byName(left: ChannelRow, right: ChannelRow): number {
+    return compareText(left.topic, right.topic) || compareText(left.channel ?? "", right.channel ?? "");
+}
+
+function compareText(left: string, right: string): number {
+    return left < right ? -1 : left > right ? 1 : 0;
+}

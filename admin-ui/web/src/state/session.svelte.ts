@@ -1,0 +1,72 @@
+// Who looks, and what the server told about itself.
+
+import { ApiError, ask } from "../logic/api";
+import { may } from "../logic/role";
+import type { Session, Settings } from "../logic/types";
+
+const UNTOLD: Settings = {
+    version: "",
+    base_path: "/",
+    graph_enabled: false,
+    graphite_url: "",
+    statsd_interval: 60,
+    statsd_counter_format: "",
+    statsd_gauge_format: "",
+    statsd_prefix: "",
+    nsqlookupd: [],
+    has_login: false,
+    sample_interval_ms: 1000,
+};
+
+class Visitor {
+    readonly settings: Settings = settings();
+    /** `null` until the server has said. */
+    session: Session | null = $state.raw(null);
+    failure = $state("");
+
+    get mustLogIn(): boolean {
+        return this.session?.role === "none";
+    }
+
+    get isOperator(): boolean {
+        return may(this.session?.role ?? "none", "operator");
+    }
+
+    get isAdmin(): boolean {
+        return may(this.session?.role ?? "none", "admin");
+    }
+
+    async load(): Promise<void> {
+        try {
+            this.session = await ask<Session>("api/session");
+            this.failure = "";
+        } catch (error) {
+            this.failure = error instanceof Error ? error.message : String(error);
+        }
+    }
+
+    async logIn(user: string, password: string): Promise<void> {
+        this.session = await ask<Session>("api/session", "POST", { user, password });
+    }
+
+    async logOut(): Promise<void> {
+        await ask("api/session", "DELETE");
+        await this.load();
+    }
+
+    /** What failed may have failed because the session ended. */
+    noticed(error: unknown): void {
+        if (error instanceof ApiError && error.status === 401) void this.load();
+    }
+}
+
+function settings(): Settings {
+    const told = document.querySelector<HTMLMetaElement>('meta[name="nsqadmin"]')?.content ?? "{}";
+    try {
+        return { ...UNTOLD, ...(JSON.parse(told) as Partial<Settings>) };
+    } catch {
+        return UNTOLD;
+    }
+}
+
+export const visitor = new Visitor();
