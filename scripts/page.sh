@@ -13,5 +13,5 @@ cmp --quiet package-lock.json node_modules/installed-by.json ||
     { npm ci --no-audit --no-fund && cp package-lock.json node_modules/installed-by.json; }
 if [ ! -e dist/index.html ] ||
     [ -n "$(find src index.html package-lock.json vite.config.ts svelte.config.js -newer dist/index.html -print -quit)" ]; then
-    npm run --silent build
+    npm run --silent build -- --logLevel warn
 fi

@@ -11,7 +11,8 @@ import { createInterface } from "node:readline";
 /** How long a daemon may take to listen. */
 const START_MS_MAX = 30_000;
 
-const programs = resolve(process.env.NSQ_PROGRAMS ?? join(import.meta.dirname, "../../../target/debug"));
+/** Where the daemons are. */
+export const PROGRAMS = resolve(process.env.NSQ_PROGRAMS ?? join(import.meta.dirname, "../../../target/debug"));
 
 /** A daemon: its process, and where it listens. */
 export class Daemon {
@@ -33,8 +34,10 @@ export class Cluster {
     daemons = [];
     consumers = [];
 
-    static async start(nodes) {
+    /** With these flags for each nsqd. */
+    static async start(nodes, flags = []) {
         const cluster = new Cluster();
+        cluster.flags = flags;
         cluster.directory = await mkdtemp(join(tmpdir(), "nsq-page-"));
         cluster.lookupd = await cluster.daemon("nsqlookupd", 2);
         cluster.nsqd = [];
@@ -48,7 +51,7 @@ export class Cluster {
             `--data-path=${data}`,
             "--broadcast-address=127.0.0.1",
             `--lookupd-tcp-address=${this.lookupd.tcp}`,
-            "--msg-timeout=1s",
+            ...this.flags,
         ]);
         this.nsqd.push(daemon);
         return daemon;
@@ -60,7 +63,7 @@ export class Cluster {
 
     async daemon(name, listeners, flags = []) {
         const addresses = ["--http-address=127.0.0.1:0", ...(listeners > 1 ? ["--tcp-address=127.0.0.1:0"] : [])];
-        const child = spawn(join(programs, name), [...addresses, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
+        const child = spawn(join(PROGRAMS, name), [...addresses, ...flags], { stdio: ["ignore", "ignore", "pipe"] });
         const found = {};
         const log = [];
         const listening = new Promise((resolve, reject) => {

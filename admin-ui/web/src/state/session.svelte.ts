@@ -19,7 +19,8 @@ const UNTOLD: Settings = {
 };
 
 class Visitor {
-    readonly settings: Settings = settings();
+    /** One who must log in was told only what that takes, and is told the rest then. */
+    settings: Settings = $state.raw(settings());
     /** `null` until the server has said. */
     session: Session | null = $state.raw(null);
     failure = $state("");
@@ -46,7 +47,9 @@ class Visitor {
     }
 
     async logIn(user: string, password: string): Promise<void> {
-        this.session = await ask<Session>("api/session", "POST", { user, password });
+        const session = await ask<Session>("api/session", "POST", { user, password });
+        this.settings = { ...UNTOLD, ...(await ask<Settings>("api/settings")) };
+        this.session = session;
     }
 
     async logOut(): Promise<void> {
