@@ -89,7 +89,8 @@ describe("the overview", () => {
         await page.waitForFunction(() => /^\(\d+\) Overview/.test(document.title));
         assert.match(await row(page, "red/workers").locator("td.trouble").textContent(), /wait and no consumer is connected/);
         cluster.consume(cluster.nsqd[0], "red", "workers");
-        await row(page, "red/workers").locator("td.trouble", { hasText: "nothing" }).waitFor();
+        // What the first one had is counted as timed out for a minute: that is amber.
+        await page.locator("tr:not(.bad)", { has: page.locator('th[title="red/workers"]') }).waitFor();
         await stop();
         await close(page);
     });

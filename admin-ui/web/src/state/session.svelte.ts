@@ -25,6 +25,11 @@ class Visitor {
     session: Session | null = $state.raw(null);
     failure = $state("");
 
+    /** Whether there is something to see. Where nobody logs in that need not be asked first. */
+    get isInside(): boolean {
+        return this.session === null ? !this.settings.has_login : !this.mustLogIn;
+    }
+
     get mustLogIn(): boolean {
         return this.session?.role === "none";
     }
