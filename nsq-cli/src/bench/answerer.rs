@@ -1,25 +1,39 @@
-//! The least that can answer publishers: one thread, which reads what has come and says `OK` to each complete command.
+//! The least that can stand in the place of an nsqd: one thread, which says `OK` to each command that wants it, and passes
+//! messages on to whoever has subscribed.
 //!
-//! No nsqd can do with less, so that what it takes is the limit. It keeps nothing and knows no topic; [`commands`] finds
-//! where commands end.
-
-mod commands;
+//! No nsqd can do with less, so that what it takes is the limit. It keeps nothing, knows no topic, and counts neither what
+//! is ready nor what is in flight.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use bytes::{Buf as _, BytesMut};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use nsq::wire::frame;
+use nsq::wire::command::{Command, Limits, Phase, Situation};
+use nsq::wire::decoder::{Decoder, Refusal};
+use nsq::wire::message::{MessageId, write_message_frame};
+use nsq::wire::{MAGIC_V2, frame};
 
-use self::commands::Commands;
 use super::usage::Usage;
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 /// How much is read at once, in bytes.
 const READ_BYTES: usize = 64 * 1024;
+
+/// What the commands may be that it is told.
+const LIMITS: Limits = Limits {
+    msg_size_max: 1024 * 1024,
+    body_size_max: 1024 * 1024,
+    rdy_count_max: 2500,
+    req_timeout_max: Duration::ZERO,
+};
+
+/// Every message has this one: nobody asks what was finished.
+const ID: MessageId = MessageId([b'0'; 16]);
 
 /// How many sockets that have something are told at once.
 const EVENTS_MAX: usize = 64;
@@ -45,14 +59,29 @@ struct Answering {
     clients_max: usize,
     /// In the order in which they came; `None` where one has gone.
     clients: Vec<Option<Client>>,
+    /// Who has subscribed last.
+    subscriber: Option<usize>,
     input: Vec<u8>,
-    /// What is written at once: less than was read.
-    answers: Vec<u8>,
+    said: Said,
 }
 
 struct Client {
     socket: TcpStream,
-    commands: Commands,
+    decoder: Decoder,
+    situation: Situation,
+    /// Whether the magic has come.
+    has_begun: bool,
+    /// What has come and is no complete command yet.
+    input: BytesMut,
+}
+
+/// What is to be written after some input.
+#[derive(Default)]
+struct Said {
+    /// To whoever sent it.
+    answers: Vec<u8>,
+    /// To whoever has subscribed.
+    messages: Vec<u8>,
 }
 
 impl Answerer {
@@ -63,8 +92,15 @@ impl Answerer {
         let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let address = listener.local_addr()?;
-        let (clients, input, answers) = (Vec::new(), vec![0; READ_BYTES], Vec::new());
-        let answering = Answering { poll, listener, clients_max, clients, input, answers };
+        let answering = Answering {
+            poll,
+            listener,
+            clients_max,
+            clients: Vec::new(),
+            subscriber: None,
+            input: vec![0; READ_BYTES],
+            said: Said::default(),
+        };
         let (say_usage, usage) = mpsc::channel();
         let thread = thread::spawn(move || {
             // Below somebody waits for it.
@@ -131,47 +167,90 @@ impl Answering {
             };
             socket.set_nodelay(true)?;
             self.poll.registry().register(&mut socket, Token(self.clients.len()), Interest::READABLE)?;
-            self.clients.push(Some(Client { socket, commands: Commands::default() }));
+            self.clients.push(Some(Client::new(socket)));
         }
         Ok(())
     }
 
-    /// Fails where somebody says what no publisher says.
+    /// Fails where somebody says what only an nsqd understands, or hears of messages too late.
     fn answer(&mut self, number: usize) -> Result<(), Failure> {
-        let Some(place) = self.clients.get_mut(number) else { return Ok(()) };
-        let Some(client) = place else { return Ok(()) };
+        let Some(mut client) = self.clients.get_mut(number).and_then(Option::take) else { return Ok(()) };
         loop {
             let length = match client.socket.read(&mut self.input) {
                 Ok(length) if length > 0 => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // Why it has gone is for itself to say.
-                Ok(_) | Err(_) => break,
+                Ok(_) | Err(_) => return Ok(()),
             };
-            let complete = client.commands.count(&self.input[..length])?;
-            if complete > 0 && client.say_ok(complete, &mut self.answers).is_err() {
-                break;
+            client.take(&self.input[..length], self.subscriber.is_some(), &mut self.said)?;
+            if client.situation.phase == Phase::Subscribed {
+                self.subscriber = Some(number);
+            }
+            let subscriber = self.subscriber.and_then(|number| self.clients[number].as_mut());
+            if let Some(subscriber) = subscriber.filter(|_| !self.said.messages.is_empty()) {
+                subscriber.write(&mut self.said.messages)?;
+            }
+            // Whoever waits for each answer has room for it.
+            if !self.said.answers.is_empty() && client.write(&mut self.said.answers).is_err() {
+                return Ok(());
             }
             // Then nothing is left, and what comes from now on is told anew. An end that has come already is not, but
             // whoever has said that says nothing more.
             if length < self.input.len() {
-                return Ok(());
+                break;
             }
         }
-        *place = None;
+        self.clients[number] = Some(client);
         Ok(())
     }
 }
 
 impl Client {
-    /// Fails, too, where the client takes no more: whoever waits for each answer has room for it.
-    fn say_ok(&mut self, times: usize, answers: &mut Vec<u8>) -> io::Result<()> {
-        answers.clear();
-        for _ in 0..times {
-            frame::encode_response(answers, frame::OK);
-        }
-        self.socket.write_all(answers)
+    fn new(socket: TcpStream) -> Self {
+        let situation = Situation { phase: Phase::Init, heartbeats: true, tls_missing: false };
+        Self { socket, decoder: Decoder::new(LIMITS), situation, has_begun: false, input: BytesMut::new() }
     }
+
+    /// Says what is to be said to the commands that are complete with what has come.
+    fn take(&mut self, arrived: &[u8], is_heard: bool, said: &mut Said) -> Result<(), Failure> {
+        self.input.extend_from_slice(arrived);
+        if !self.has_begun && self.input.len() >= MAGIC_V2.len() {
+            self.input.advance(MAGIC_V2.len());
+            self.has_begun = true;
+        }
+        while self.has_begun
+            && let Some(decoded) = self.decoder.decode(&self.input, self.situation).map_err(refused)?
+        {
+            match decoded.command {
+                Command::Identify(_) => {}
+                Command::Sub { .. } => self.situation.phase = Phase::Subscribed,
+                Command::Pub { body, .. } if is_heard => {
+                    write_message_frame(&mut said.messages, 0, 1, &ID, body);
+                }
+                Command::Pub { .. } => {}
+                Command::Rdy(_) | Command::Fin(_) => {
+                    self.input.advance(decoded.consumed);
+                    continue;
+                }
+                other => return Err(Failure::Failed(format!("only an nsqd understands {other:?}"))),
+            }
+            frame::encode_response(&mut said.answers, frame::OK);
+            self.input.advance(decoded.consumed);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let outcome = self.socket.write_all(bytes);
+        bytes.clear();
+        outcome
+    }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let said = refusal.error.map(|error| error.to_bytes()).unwrap_or_default();
+    Failure::Failed(format!("no nsqd understands that: {}", printable(&String::from_utf8_lossy(&said))))
 }
 
 #[cfg(test)]
@@ -203,12 +282,37 @@ mod tests {
     }
 
     #[test]
-    fn what_no_publisher_says_ends_it() {
-        let answerer = Answerer::start(1).unwrap();
-        let mut socket = StdStream::connect(answerer.address()).unwrap();
-        socket.write_all(b"  V2SUB t c\n").unwrap();
-        assert_eq!(socket.read(&mut [0]).unwrap_or(0), 0);
-        let Failure::Failed(why) = answerer.end().unwrap_err() else { panic!("it is a failure") };
-        assert_eq!(why, "SUB t c is no command of a publisher");
+    fn messages_are_passed_on_to_whoever_has_subscribed() {
+        let answerer = Answerer::start(2).unwrap();
+        let connect = || StdStream::connect(answerer.address()).unwrap();
+        let (mut consumer, mut publisher) = (connect(), connect());
+        let said = |socket: &mut StdStream, said: &[u8], expected: &[u8]| {
+            socket.write_all(said).unwrap();
+            let mut heard = vec![0; expected.len()];
+            socket.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, expected);
+        };
+        let mut ok = Vec::new();
+        frame::encode_response(&mut ok, frame::OK);
+        said(&mut consumer, b"  V2SUB t c\nRDY 5\n", &ok);
+        said(&mut publisher, b"  V2PUB t\n\0\0\0\x03abc", &ok);
+        let mut message = Vec::new();
+        write_message_frame(&mut message, 0, 1, &ID, b"abc");
+        said(&mut consumer, b"FIN 0000000000000000\n", &message);
+        answerer.end().unwrap();
+    }
+
+    #[test]
+    fn what_it_does_not_understand_ends_it() {
+        for (said, expected) in
+            [("CLS\n", "E_INVALID cannot CLS in current state"), ("TOUCH 0000000000000000\n", "E_INVALID")]
+        {
+            let answerer = Answerer::start(1).unwrap();
+            let mut socket = StdStream::connect(answerer.address()).unwrap();
+            socket.write_all(format!("  V2{said}").as_bytes()).unwrap();
+            assert_eq!(socket.read(&mut [0]).unwrap_or(0), 0);
+            let Failure::Failed(why) = answerer.end().unwrap_err() else { panic!("it is a failure") };
+            assert!(why.contains(expected), "{why}");
+        }
     }
 }

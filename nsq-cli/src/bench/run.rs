@@ -1,6 +1,7 @@
 //! One run of one workload on one nsqd: what is moved is checked, and what it took is told.
 
 mod connecting;
+mod limits;
 mod moving;
 mod pacing;
 
@@ -54,8 +55,9 @@ impl Run {
             Kind::IdleConsumers => self.idle_consumers(),
             Kind::Churn => self.churn(),
             Kind::Restart => self.restart(),
-            Kind::Limit => self.limit(),
+            Kind::Limit { is_kept } => self.limit(is_kept),
             Kind::LimitEach(publishing) => self.limit_each(publishing),
+            Kind::LimitLatency => self.limit_latency(),
         }
     }
 

@@ -66,8 +66,14 @@ pub(super) enum Workload {
     Churn,
     /// The bytes of mpub over loopback: no nsqd is faster
     Limit,
+    /// The bytes of mpub, kept in memory: no nsqd takes less
+    LimitKept,
     /// pub-each, only read and answered: no nsqd can do less
     LimitEach,
+    /// latency, only passed on: no nsqd can be faster
+    LimitLatency,
+    /// latency-busy, only passed on: no nsqd can be faster
+    LimitLatencyBusy,
 }
 
 /// What is carried out.
@@ -95,9 +101,14 @@ pub(super) enum Kind {
     Churn,
     Restart,
     /// The bytes of batches, copied.
-    Limit,
+    Limit {
+        /// Whether they are kept in memory.
+        is_kept: bool,
+    },
     /// Publishers, whose commands are answered and nothing else.
     LimitEach(Publishing),
+    /// A publisher at a pace and a consumer, and what goes on between them is only passing on.
+    LimitLatency,
 }
 
 /// What is asked for over HTTP.
@@ -176,7 +187,7 @@ impl Kind {
             Self::Topics => &["made", "CPU/topic", "memory/topic"],
             Self::IdleConsumers => &["CPU/second", "memory/consumer"],
             Self::Churn => &["connected", "CPU/connection"],
-            Self::Limit | Self::LimitEach(_) => &[],
+            Self::Limit { .. } | Self::LimitEach(_) | Self::LimitLatency => &[],
         }
     }
 }
@@ -282,8 +293,11 @@ impl Workload {
                 (Kind::IdleConsumers, load, Queue::Memory)
             }
             Self::Churn => (Kind::Churn, Load { messages: 8_000, connections: 4, ..load }, Queue::Memory),
-            Self::Limit => (Kind::Limit, million, Queue::Memory),
+            Self::Limit => (Kind::Limit { is_kept: false }, million, Queue::Memory),
+            Self::LimitKept => (Kind::Limit { is_kept: true }, million, Queue::Memory),
             Self::LimitEach => (Kind::LimitEach(each(1, 1)), one_at_a_time, Queue::Memory),
+            Self::LimitLatency => (Kind::LimitLatency, latency(2_000), Queue::Memory),
+            Self::LimitLatencyBusy => (Kind::LimitLatency, latency(20_000), Queue::Memory),
         };
         Spec { kind, load, queue }
     }
@@ -301,7 +315,7 @@ impl Spec {
 
     /// Whether it is what no nsqd can exceed, which is measured without any.
     pub(super) fn is_limit(&self) -> bool {
-        matches!(self.kind, Kind::Limit | Kind::LimitEach(_))
+        matches!(self.kind, Kind::Limit { .. } | Kind::LimitEach(_) | Kind::LimitLatency)
     }
 
     /// How many sockets the generator has at once, at most.
@@ -354,6 +368,16 @@ mod tests {
         let spec = Workload::Mpub.spec();
         assert_eq!((spec.load.messages, spec.load.batch), (1_000_000, 200));
         assert_eq!(spec.flags(), ["--mem-queue-size=2000000"]);
+    }
+
+    #[test]
+    fn the_limits_of_latency_are_measured_with_the_same_load() {
+        for (workload, limit) in
+            [(Workload::Latency, Workload::LimitLatency), (Workload::LatencyBusy, Workload::LimitLatencyBusy)]
+        {
+            assert_eq!(limit.spec(), Spec { kind: Kind::LimitLatency, ..workload.spec() });
+            assert!(limit.spec().is_limit() && !workload.spec().is_limit());
+        }
     }
 
     #[test]

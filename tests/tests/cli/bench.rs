@@ -127,16 +127,21 @@ fn connections_topics_and_requests_are_measured() {
 fn limits_are_measured_once_and_start_nothing() {
     let nsqd = program("nsqd");
     let nsqd = nsqd.to_str().expect("paths here are text");
-    let arguments = ["bench", "limit", "limit-each", "--messages", "2000", "--rounds", "2", "--json"];
+    let arguments = ["bench", "limit", "limit-kept", "limit-each", "limit-latency", "--rate", "20000"];
+    let arguments = [&arguments[..], &["--messages", "2000", "--rounds", "2", "--json"]].concat();
     // With this no nsqd would start.
     let sides = ["--nsqd", nsqd, "--peer", nsqd, "--nsqd-opt", "no-such-flag"];
     let ended = nsq(&[&arguments[..], &sides].concat());
     assert_eq!(ended.status.code(), Some(0), "{:?}", ended.log);
     let report: Value = serde_json::from_str(&ended.output).expect("it is JSON");
     let names = |workload| figures(&report, workload).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    assert_eq!(names("limit"), ["copied"]);
+    assert_eq!(names("limit"), ["copied", "CPU/message"]);
+    assert_eq!(names("limit-kept"), ["copied", "CPU/message"]);
     let of_each = ["published", "answer p50", "answer p99", "answer p99.9", "answer max", "CPU/message"];
     assert_eq!(names("limit-each"), of_each);
+    let of_latency = ["latency p50", "latency p99", "latency p99.9", "latency max"];
+    let sent_late = ["of it, sent late p50", "of it, sent late p99", "CPU/message"];
+    assert_eq!(names("limit-latency"), [&of_latency[..], &sent_late].concat());
     for workload in report["workloads"].as_array().expect("there are workloads") {
         for figure in workload["figures"].as_array().expect("there are figures") {
             let rounds = figure["rounds"].as_array().expect("there are rounds");

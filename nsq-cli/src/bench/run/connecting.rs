@@ -1,7 +1,6 @@
-//! Connections, topics and requests: what costs by their number and not by that of messages. And the limits of it all.
+//! Connections, topics and requests: what costs by their number and not by that of messages.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
 
@@ -9,23 +8,18 @@ use nsq::wire::encode;
 use nsq::wire::name::TopicName;
 
 use super::Run;
-use crate::bench::answerer::Answerer;
 use crate::bench::burst::{Burst, Publish};
 use crate::bench::connection::Connection;
 use crate::bench::figures::{Figures, Meter, memory};
 use crate::bench::http_connection::{HttpConnection, post};
 use crate::bench::http_publisher::{self, Plan};
 use crate::bench::layer::Layer;
-use crate::bench::target::{Place, Target};
 use crate::bench::threads::{self, Joined as _};
-use crate::bench::workload::{Publishing, Request};
+use crate::bench::workload::Request;
 use crate::failure::Failure;
 
 /// How many new topics are published to at once.
 const TOPICS_AT_ONCE: usize = 50;
-
-/// How much the limit is read by at once, in bytes.
-const LIMIT_READ_BYTES: usize = 256 * 1024;
 
 /// What makes so many topics, and a channel in each.
 struct Making {
@@ -181,53 +175,5 @@ impl Run {
         memory(target, &mut figures);
         target.expect_published(topic, total)?;
         Ok(figures)
-    }
-
-    pub(super) fn limit(&self) -> Result<Figures, Failure> {
-        let Self { topic, load, size, .. } = self;
-        let mut figures = Figures::default();
-        let mut burst = Burst::new(topic, Publish::Batch(load.batch), 1, *size, 0);
-        let bursts = load.messages.div_ceil(load.batch as u64);
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let began = Instant::now();
-        let read = thread::scope(|scope| {
-            let reading = scope.spawn(|| {
-                let (mut socket, _) = listener.accept()?;
-                let mut bytes = vec![0; LIMIT_READ_BYTES];
-                let mut sum = 0;
-                loop {
-                    match socket.read(&mut bytes)? {
-                        0 => return Ok::<_, Failure>(sum),
-                        count => sum += count as u64,
-                    }
-                }
-            });
-            let mut socket = TcpStream::connect(address)?;
-            for at in 0..bursts {
-                burst.number(at * load.batch as u64);
-                self.target.place.moved.add(load.batch as u64);
-                socket.write_all(burst.bytes())?;
-            }
-            drop(socket);
-            reading.joined()
-        })?;
-        let elapsed = began.elapsed();
-        if read != bursts * burst.bytes().len() as u64 {
-            return Err(Failure::Failed(format!("{read} bytes came, which are not all")));
-        }
-        figures.rate("copied", bursts * load.batch as u64, elapsed);
-        Ok(figures)
-    }
-
-    /// Publishes as always, to one who answers and does nothing else.
-    pub(super) fn limit_each(&mut self, publishing: Publishing) -> Result<Figures, Failure> {
-        let answerer = Answerer::start(self.load.connections)?;
-        let place = Place { tcp: answerer.address(), ..self.target.place.clone() };
-        self.target = Target::new(place, None, answerer.usage())?;
-        let outcome = self.publish(publishing);
-        // Why it has ended says more than that it has.
-        answerer.end()?;
-        outcome
     }
 }

@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Instant;
 
+use nsq::wire::name::ChannelName;
+
 use super::Run;
 use crate::bench::consumer::{Judgement, consume};
 use crate::bench::figures::{Figures, Meter, memory};
@@ -27,10 +29,16 @@ impl Run {
     }
 
     pub(super) fn latency(&self) -> Result<Figures, Failure> {
+        let figures = self.paced(&self.channels()?)?;
+        self.target.expect_finished(&self.topic)?;
+        Ok(figures)
+    }
+
+    /// A publisher at a pace, and the consumers of these channels.
+    pub(super) fn paced(&self, channels: &[ChannelName]) -> Result<Figures, Failure> {
         let Self { target, topic, load, .. } = self;
         let mut figures = Figures::default();
-        let channels = self.channels()?;
-        let consumers = self.subscribe(&channels, load.messages)?;
+        let consumers = self.subscribe(channels, load.messages)?;
         let meter = Meter::start(target);
         let place = &target.place;
         let pace = Pace::new(load.rate);
@@ -42,7 +50,6 @@ impl Run {
             });
             Ok::<_, Failure>((publishing.joined()?, consumed?))
         })?;
-        target.expect_finished(topic)?;
         figures
             .quantiles(["latency p50", "latency p99", "latency p99.9", "latency max"], &consumed.latencies);
         for (name, part) in [("of it, sent late p50", 0.5), ("of it, sent late p99", 0.99)] {
