@@ -56,8 +56,8 @@ pub(crate) fn set_attempts(frame: &mut [u8], attempts: u16) {
 }
 
 impl Records {
-    fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Buffer::Open(BytesMut::with_capacity(bytes)), ends: Vec::new() }
+    fn with_capacity(bytes: usize, messages: usize) -> Self {
+        Self { bytes: Buffer::Open(BytesMut::with_capacity(bytes)), ends: Vec::with_capacity(messages) }
     }
 
     /// The frames in `bytes`; `None` if they are not `count` whole message frames.
@@ -209,8 +209,10 @@ impl Publication {
             batch.bytes().len() + frame_bytes <= BATCH_BYTES_MAX && batch.count() < self.batch_messages_max
         });
         if !fits {
-            let guess = frame_bytes + more_bytes + more_bytes / 4;
-            self.batches.push(Records::with_capacity(guess.min(BATCH_BYTES_MAX).max(frame_bytes)));
+            let guess = (frame_bytes + more_bytes + more_bytes / 4).min(BATCH_BYTES_MAX).max(frame_bytes);
+            // As many as are like this one.
+            let messages = (guess / frame_bytes).min(self.batch_messages_max as usize);
+            self.batches.push(Records::with_capacity(guess, messages));
         }
         self.batches.last_mut().expect("one was pushed if there was none with room").push(body);
         self.count += 1;
