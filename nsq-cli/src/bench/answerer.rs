@@ -59,7 +59,7 @@ struct Answering {
     clients_max: usize,
     /// In the order in which they came; `None` where one has gone.
     clients: Vec<Option<Client>>,
-    /// Who has subscribed last.
+    /// Of those who have subscribed, who has said something last: one is enough.
     subscriber: Option<usize>,
     input: Vec<u8>,
     said: Said,
@@ -187,10 +187,7 @@ impl Answering {
             if client.situation.phase == Phase::Subscribed {
                 self.subscriber = Some(number);
             }
-            let subscriber = self.subscriber.and_then(|number| self.clients[number].as_mut());
-            if let Some(subscriber) = subscriber.filter(|_| !self.said.messages.is_empty()) {
-                subscriber.write(&mut self.said.messages)?;
-            }
+            self.pass_on()?;
             // Whoever waits for each answer has room for it.
             if !self.said.answers.is_empty() && client.write(&mut self.said.answers).is_err() {
                 return Ok(());
@@ -203,6 +200,23 @@ impl Answering {
         }
         self.clients[number] = Some(client);
         Ok(())
+    }
+
+    /// Writes the messages to whoever has subscribed, if that is still there.
+    fn pass_on(&mut self) -> Result<(), Failure> {
+        let subscriber = self.subscriber.and_then(|number| self.clients[number].as_mut());
+        let Some(subscriber) = subscriber.filter(|_| !self.said.messages.is_empty()) else { return Ok(()) };
+        match subscriber.write(&mut self.said.messages) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(Failure::Failed("the consumer does not take what is passed on to it".to_owned()))
+            }
+            // Why it has gone is for itself to say.
+            Err(_) => {
+                self.subscriber = None;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 }
 

@@ -325,7 +325,7 @@ impl Spec {
         let each = if self.kind == Kind::IdleConsumers { 1 } else { 2 };
         // Where no nsqd answers the other ends are here, too.
         let ends = if self.is_limit() { 2 } else { 1 };
-        (ends * connections + each * channels * consumers) as u64
+        (ends * connections + (each + ends - 1) * channels * consumers) as u64
     }
 
     /// nsqd's flags.

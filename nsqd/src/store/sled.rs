@@ -239,7 +239,8 @@ impl Log for SledLog {
     fn read(&mut self, topic: TopicNumber, first: Position) -> Result<StoredBatch, LogError> {
         let mut entry = self.keeper.read(|database| database.entry(topic, first))?;
         if entry == Some(None) {
-            self.mend([(topic, first)].into())?;
+            // All that are damaged are looked for at once, and what is found is counted before a file is deleted.
+            self.count()?;
             entry = self.keeper.read(|database| database.entry(topic, first))?;
         }
         if let Some(Some(entry)) = entry
@@ -287,8 +288,13 @@ impl Log for SledLog {
         self.keeper.sync()?;
         if std::mem::take(&mut self.shrunk) {
             self.keeper.leave_if_dead();
-            self.dead = self.dead()?;
-            let is_something_to_do = !self.dead.is_empty() || self.keeper.bodies.sparse().is_some();
+            // Where that is not known nothing is given back before the next removal; what was written is safe.
+            self.dead = self.dead().unwrap_or_else(|reason| {
+                tracing::warn!(%reason, "could not see which files of the store are needed no more");
+                BTreeSet::new()
+            });
+            let is_something_to_do = !self.keeper.is_count_doubtful
+                && (!self.dead.is_empty() || self.keeper.bodies.sparse().is_some());
             self.due = is_something_to_do.then(Instant::now);
         }
         Ok(())
@@ -355,10 +361,15 @@ impl SledLog {
         Ok(())
     }
 
-    fn forget(&mut self, entry: Option<BatchEntry>) {
-        if let Some(entry) = entry {
-            self.keeper.bodies.release(&entry);
-            self.keeper.entries = self.keeper.entries.saturating_sub(1);
+    fn forget(&mut self, entry: Option<Option<BatchEntry>>) {
+        match entry {
+            Some(Some(entry)) => {
+                self.keeper.bodies.release(&entry);
+                self.keeper.entries = self.keeper.entries.saturating_sub(1);
+            }
+            // What a damaged one stood for nobody knows.
+            Some(None) => self.keeper.is_count_doubtful = true,
+            None => {}
         }
     }
 

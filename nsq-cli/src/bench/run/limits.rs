@@ -29,7 +29,7 @@ impl Run {
         let mut burst = Burst::new(topic, Publish::Batch(load.batch), 1, *size, 0);
         let bursts = load.messages.div_ceil(load.batch as u64);
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
+        let mut socket = TcpStream::connect(listener.local_addr()?)?;
         let began = Instant::now();
         let (read, used) = thread::scope(|scope| {
             let reading = scope.spawn(|| {
@@ -40,7 +40,6 @@ impl Run {
                 let after = usage.and_then(Usage::processor_time);
                 Ok::<_, Failure>((read, after.zip(before).map(|(after, before)| after.since(before))))
             });
-            let mut socket = TcpStream::connect(address)?;
             for at in 0..bursts {
                 burst.number(at * load.batch as u64);
                 self.target.place.moved.add(load.batch as u64);

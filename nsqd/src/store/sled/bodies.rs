@@ -172,10 +172,13 @@ impl Bodies {
             },
         };
         let file = home.join(format!("batch-{}-{first}.bad", topic.0));
-        fs::write(&file, &rest)?;
+        // It may have been set aside before, when more of it was there.
+        if fs::metadata(&file).map_or(0, |there| there.len()) <= rest.len() as u64 {
+            fs::write(&file, &rest)?;
+        }
         tracing::warn!(
             topic_number = topic.0, first, bytes = rest.len(), file = %file.display(),
-            "a batch of messages is damaged and was set aside; its messages are lost"
+            "a batch of messages is damaged, or nobody knows of which topic it is, and was set aside: it is not delivered"
         );
         Ok(())
     }
@@ -193,28 +196,33 @@ impl Bodies {
     }
 
     /// Looks for the batches that were written last at these positions, all in one reading of the files. What is not
-    /// there is not in the answer.
+    /// there is not in the answer. Fails where some are missing that may be in a file that cannot be read.
     pub(super) fn find(
         &mut self,
         wanted: &BTreeSet<(TopicNumber, Position)>,
     ) -> io::Result<BTreeMap<(TopicNumber, Position), BatchEntry>> {
         let mut found = BTreeMap::new();
+        let mut refused = None;
         for segment in self.held.keys().rev().copied().collect::<Vec<_>>() {
             if found.len() == wanted.len() {
                 break;
             }
             let mut here = BTreeMap::new();
-            self.each_of(segment, &mut |topic, entry, batch| {
+            let listed = self.each_of(segment, &mut |topic, entry, batch| {
                 if wanted.contains(&(topic, batch.first)) {
                     here.insert((topic, batch.first), entry);
                 }
                 Ok(())
-            })?;
+            });
+            refused = listed.err().or(refused);
             for (place, entry) in here {
                 found.entry(place).or_insert(entry);
             }
         }
-        Ok(found)
+        match refused {
+            Some(error) if found.len() < wanted.len() => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// Calls `each` with what is whole in a file, dead or alive.
@@ -258,7 +266,7 @@ impl Bodies {
 
     /// Notes that nothing is known of any batch.
     pub(super) fn release_all(&mut self) {
-        self.held.values_mut().for_each(|held| held.alive = 0);
+        self.held.values_mut().for_each(|held| (held.alive, held.stuck) = (0, false));
     }
 
     /// The files in which nothing lives.

@@ -25,6 +25,7 @@ pub(super) fn carry_over(
     home: &Path,
 ) -> Result<Carried, Fault> {
     let mut carried = Carried::default();
+    let mut left = Vec::new();
     let entries = from.entries(None)?;
     let found = bodies.find(&bodies::damaged(&entries))?;
     let mut topics: BTreeMap<_, Vec<_>> =
@@ -49,11 +50,14 @@ pub(super) fn carry_over(
                 to.insert(topic, first, &entry)?;
                 carried.entries += 1;
             } else {
-                bodies.set_aside(home, topic, first, entry.as_ref())?;
-                carried.damage.batches += 1;
+                left.push((topic, first, entry));
             }
         }
     }
     to.flush_to_disk()?;
+    carried.damage.batches = left.len() as u64;
+    for (topic, first, entry) in left {
+        bodies.set_aside(home, topic, first, entry.as_ref())?;
+    }
     Ok(carried)
 }

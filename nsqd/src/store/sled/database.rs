@@ -119,16 +119,16 @@ impl Database {
         guarded(open)
     }
 
-    /// Says where a batch is; the entry of the one that was at its place before, if any.
+    /// Says where a batch is; the entry of the one that was at its place before, if any: `None` within where it was damaged.
     pub(super) fn insert(
         &self,
         topic: TopicNumber,
         first: Position,
         entry: &BatchEntry,
-    ) -> Result<Option<BatchEntry>, Fault> {
+    ) -> Result<Option<Option<BatchEntry>>, Fault> {
         let key = record::batch_key(topic, first);
         let replaced = guarded(|| self.batches.insert(key, entry.encode(&key)))?;
-        Ok(replaced.and_then(|value| BatchEntry::decode(&key, &value)))
+        Ok(replaced.map(|value| BatchEntry::decode(&key, &value)))
     }
 
     /// The entry of a batch; `None` within where it is damaged.
@@ -142,11 +142,15 @@ impl Database {
         Ok(value.map(|value| BatchEntry::decode(&key, &value)))
     }
 
-    /// Forgets a batch; its entry, if it was there.
-    pub(super) fn remove(&self, topic: TopicNumber, first: Position) -> Result<Option<BatchEntry>, Fault> {
+    /// Forgets a batch; its entry, if it was there: `None` within where it was damaged.
+    pub(super) fn remove(
+        &self,
+        topic: TopicNumber,
+        first: Position,
+    ) -> Result<Option<Option<BatchEntry>>, Fault> {
         let key = record::batch_key(topic, first);
         let removed = guarded(|| self.batches.remove(key))?;
-        Ok(removed.and_then(|value| BatchEntry::decode(&key, &value)))
+        Ok(removed.map(|value| BatchEntry::decode(&key, &value)))
     }
 
     /// The batches of `topic`, or of all topics, in order. `None` stands for a damaged entry.

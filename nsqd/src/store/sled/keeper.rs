@@ -52,7 +52,8 @@ pub(super) struct Keeper {
     unsynced: bool,
     /// Whether something written since the last sync was lost by opening the database again.
     lost: bool,
-    /// Whether what was written may be undone since the entries were counted, and with it what lives in which file.
+    /// Whether the entries may be others than were counted, and with them what lives in which file: something written may
+    /// be undone, was damaged, or was made anew.
     pub(super) is_count_doubtful: bool,
     /// [`EPOCH_BYTES_MIN`], but for tests.
     pub(super) epoch_bytes_min: u64,
@@ -112,6 +113,7 @@ impl Keeper {
         let outcome = operation(self.database()?);
         outcome.map_err(|fault| {
             self.refuses_writes = true;
+            self.is_count_doubtful = true;
             self.after(fault)
         })
     }
@@ -167,7 +169,8 @@ impl Keeper {
     /// Closes the database. What was not synced is given up.
     pub(super) fn close(&mut self) {
         self.lost |= self.unsynced;
-        self.is_count_doubtful |= self.unsynced;
+        // Also what was written before a sync that failed is perhaps undone.
+        self.is_count_doubtful |= self.unsynced || self.refuses_writes;
         self.unsynced = false;
         if let Some(database) = self.database.take() {
             database.close();

@@ -484,6 +484,11 @@ fn a_changed_byte_never_brings_a_wrong_message_nor_stops_the_store() {
 /// What a failed flush does: what was written since the last sync is not there when the database is opened again.
 fn lose_since(log: &mut SledLog, saved: &TempDir) {
     log.keeper.write::<()>(|_| Err(Fault::Disk(io::Error::other("full")))).unwrap_err();
+    put_back(log, saved);
+}
+
+/// The database is again as it was when the copy was made.
+fn put_back(log: &mut SledLog, saved: &TempDir) {
     log.keeper.close();
     let path = log.keeper.epochs.path(log.keeper.epoch);
     fs::remove_dir_all(&path).unwrap();
@@ -514,6 +519,54 @@ fn removals_that_were_lost_and_are_done_again_count_once() {
     log.sync().unwrap();
     give_back(&mut log);
     assert_whole(&mut log, &[2, 3]);
+}
+
+#[test]
+fn removals_before_a_sync_that_failed_count_once_when_they_are_done_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut log, saved) = started_log(&home);
+    log.drop_batch(ONE, 0).unwrap();
+    log.drop_batch(ONE, 1).unwrap();
+    // Neither can the database be written nor is there room to open it again.
+    let no_room = home.path().join("spill/room.tmp");
+    fs::create_dir(&no_room).unwrap();
+    log.keeper.write::<()>(|_| Err(Fault::Disk(io::Error::other("full")))).unwrap_err();
+    assert!(log.sync().is_err());
+    fs::remove_dir(&no_room).unwrap();
+    put_back(&mut log, &saved);
+    log.drop_batch(ONE, 0).unwrap();
+    log.drop_batch(ONE, 1).unwrap();
+    // Without it a new epoch is begun, and everything counted anew.
+    log.keeper.reserve.hold().unwrap();
+    log.sync().unwrap();
+    give_back(&mut log);
+    assert_whole(&mut log, &[2, 3]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_keeps_a_damaged_entry_and_not_the_store_from_working() {
+    let home = tempfile::tempdir().unwrap();
+    drop(log_with_batches(&home));
+    let mut log = open(&home);
+    log.load().unwrap();
+    log.append(ONE, &batch(4, 1, 40_000)).unwrap();
+    log.append(ONE, &batch(5, 1, 40_000)).unwrap();
+    log.sync().unwrap();
+    let file = home.path().join("spill/bodies").join(segments::name(0));
+    log.keeper.bodies.forget_open_files();
+    fs::rename(&file, home.path().join("away")).unwrap();
+    fs::create_dir(&file).unwrap();
+    log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, 1))).unwrap();
+    log.drop_batch(ONE, 1).unwrap();
+    log.append(ONE, &batch(1, 1, 40_000)).unwrap();
+    log.keeper.read(|database| damage(&database.batches, &record::batch_key(ONE, 2))).unwrap();
+    log.sync().unwrap();
+    assert!(matches!(log.read(ONE, 2), Err(LogError::Io(_))), "it may be there");
+    assert_whole(&mut log, &[1, 4, 5]);
+    fs::remove_dir(&file).unwrap();
+    fs::rename(home.path().join("away"), &file).unwrap();
+    assert_whole(&mut log, &[0, 1, 2, 3, 4, 5]);
+    assert_eq!(log.damage(), Damage::default());
 }
 
 #[test]
