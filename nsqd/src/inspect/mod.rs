@@ -166,7 +166,9 @@ impl DataDirectory {
         let mut spill = within(&home, tick, |tick| Spill::open(&home, tick))?;
         for (file, bytes) in spill::holes(&home).map_err(|error| InspectError::Disk(home.clone(), error))? {
             let file = format!("{SPILL_DIRECTORY}/{file}");
-            let what = "no record, behind which sled reads no more: what follows is left out".to_owned();
+            let what =
+                "no record: what it said of batches and topics is lost, what follows it is found without it"
+                    .to_owned();
             damaged.push(Damaged { file, bytes: Some(bytes), what });
         }
         let spilled = spill.as_mut().map_or_else(|| Ok(Vec::new()), Spill::topics);

@@ -8,7 +8,7 @@ use std::path::Path;
 use nsqd_broker::storage::{BatchSummary, StoredBatch};
 
 use super::temporary::{TemporaryDirectory, copy};
-use crate::store::sled::wreck::Wreck;
+use crate::store::sled::wreck;
 use crate::store::sled::{BODIES_DIRECTORY, SledLog};
 use crate::store::{Log, LogError, SavedTopic, TopicNumber};
 
@@ -111,13 +111,13 @@ fn copy_database(from: &Path, to: &Path, tick: &mut dyn FnMut() -> io::Result<()
     copy(from, to, &|name| name != BODIES_DIRECTORY, tick)
 }
 
-/// Where in the databases that were not set aside sled sees an end that is none.
+/// Where in the databases that were not set aside is what nobody wrote.
 pub(super) fn holes(home: &Path) -> io::Result<Vec<(String, Range<u64>)>> {
     let mut holes = Vec::new();
     for name in names(home)?.into_iter().filter(|name| name.starts_with("epoch-") && !is_bad(name)) {
-        match Wreck::open(&home.join(&name), home) {
+        match wreck::holes(&home.join(&name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            wreck => holes.extend(wreck?.holes().into_iter().map(|hole| (format!("{name}/db"), hole))),
+            found => holes.extend(found?.into_iter().map(|hole| (format!("{name}/db"), hole))),
         }
     }
     Ok(holes)

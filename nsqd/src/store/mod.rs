@@ -58,9 +58,9 @@ pub struct Damage {
     pub batches: u64,
     /// Saved states that could not be read.
     pub images: u64,
-    /// Whole databases that would not open. They were set aside.
+    /// Whole databases of which nothing could be read. They were set aside.
     pub databases: u64,
-    /// Indexes that had to be made anew, by reading everything. They were set aside.
+    /// Indexes, and databases, that had to be made anew from what could be read. They were set aside.
     pub indexes: u64,
 }
 

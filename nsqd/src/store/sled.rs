@@ -9,7 +9,7 @@
 //! - `bodies`: the files with the batches, and those that are set aside.
 //! - `keeper`: opens, opens again, and leaves databases; `carry`: what goes from one to the next.
 //! - `epoch`: the directories that follow one another, because sled's files do not shrink.
-//! - [`wreck`]: what is left in a database that does not open.
+//! - [`wreck`]: what is legible where sled does not open a database, or not to its end.
 //!
 //! A crash of the process loses nothing that was synced. A loss of power can: sled does not wait for the
 //! disk itself. That is the promise of the memory level; what the others promise is kept by `store::journal`.

@@ -1,7 +1,9 @@
 //! Keeps a database open that may fail, fill the disk, rot or grow too large.
 //!
 //! ```text
-//!            write failed              written again: closed, opened anew
+//!   is there  ── not what sled wrote ──▶ new epoch with what is legible; the old is set aside
+//!    │
+//!    ▼       write failed              written again: closed, opened anew
 //!   open ───────────────▶ refuses writes ───────────────▶ open
 //!    │ mostly dead                                          │ cannot be read
 //!    └──▶ new epoch with what lives; the old is deleted     └──▶ new epoch with what can be read;
@@ -19,7 +21,8 @@ use super::bodies::Bodies;
 use super::carry::{Carried, carry_over};
 use super::database::{Database, Fault};
 use super::epoch::Epochs;
-use crate::store::files::Directory;
+use super::wreck::{self, Legible};
+use crate::store::files::{Directory, is_missing};
 use crate::store::reserve::{RESERVE_BYTES, Reserve};
 use crate::store::{Damage, LogError};
 
@@ -90,6 +93,14 @@ impl Keeper {
             damage: Damage::default(),
         };
         keeper.bodies.take_back(&keeper.epochs.path(epoch))?;
+        let holes = match wreck::holes(&keeper.epochs.path(epoch)) {
+            Err(error) if is_missing(&error) => Vec::new(),
+            holes => holes?,
+        };
+        // sled would take the first of them for the end, and overwrite what is behind it.
+        if !holes.is_empty() {
+            keeper.begin_anew("part of it is not what was written")?;
+        }
         keeper.database()?;
         Ok(keeper)
     }
@@ -219,8 +230,42 @@ impl Keeper {
         fault.into()
     }
 
-    /// Sets the closed database aside and opens an empty one.
+    /// Leaves the closed database for a new one with what is legible in its file.
     fn begin_anew(&mut self, reason: &str) -> Result<(), Fault> {
+        let old = self.epoch;
+        let legible = match Legible::read(&self.epochs.path(old)) {
+            Err(error) if is_missing(&error) => Legible::default(),
+            legible => legible?,
+        };
+        if legible.is_empty() {
+            return self.begin_empty(reason);
+        }
+        let next = self.epochs.next()?;
+        let fresh = Database::create(&self.epochs.path(next))?;
+        let batches = match legible.fill(&fresh) {
+            Ok(batches) => batches,
+            Err(fault) => {
+                fresh.close();
+                self.epochs.remove(next)?;
+                return Err(fault);
+            }
+        };
+        self.epochs.complete(next)?;
+        self.epoch = next;
+        self.database = Some(fresh);
+        self.refuses_writes = false;
+        self.is_count_doubtful = true;
+        self.damage.indexes += 1;
+        let aside = self.epochs.set_aside(old)?;
+        tracing::error!(
+            directory = %aside.display(), reason, batches,
+            "the store's database was made anew from what is legible of it; some messages may come again"
+        );
+        Ok(())
+    }
+
+    /// Sets the closed database aside with the batches, of which nothing is known, and opens an empty one.
+    fn begin_empty(&mut self, reason: &str) -> Result<(), Fault> {
         // In this order, so that a crash in between leaves nothing that a start takes for finished.
         self.bodies.move_to(&self.epochs.path(self.epoch))?;
         let aside = self.epochs.set_aside(self.epoch)?;

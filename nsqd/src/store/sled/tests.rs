@@ -11,6 +11,8 @@ use super::*;
 use crate::store::segments;
 use crate::store::suite::{ONE, TWO, batch, image, log_suite};
 
+mod broken;
+
 log_suite!({
     let home = tempfile::tempdir().unwrap();
     move || Box::new(open(&home)) as Box<dyn Log>
@@ -174,43 +176,6 @@ fn the_batches_of_a_topic_whose_name_is_lost_are_set_aside() {
     assert_eq!((topics.len(), topics[0].number), (1, TWO));
     assert_eq!(log.damage(), Damage { batches: 4, images: 1, ..Damage::default() });
     assert_eq!(files(&home, is_bad).len(), 4);
-}
-
-#[test]
-fn a_database_that_will_not_open_is_set_aside_and_a_new_one_begun() {
-    for file in ["db", "conf"] {
-        let home = tempfile::tempdir().unwrap();
-        drop(log_with_batches(&home));
-        let path = home.path().join("spill/epoch-0").join(file);
-        let garbage = fs::read(&path).unwrap().iter().map(|byte| byte ^ 0x55).collect::<Vec<_>>();
-        fs::write(&path, garbage).unwrap();
-        let mut log = open(&home);
-        assert_eq!(log.load().unwrap(), [], "{file}");
-        assert_eq!((log.damage().databases, files(&home, is_bad).len()), (1, 1), "{file}");
-        let aside = home.path().join("spill").join(&files(&home, is_bad)[0]);
-        assert_eq!(fs::read_dir(aside.join("bodies")).unwrap().count(), 1, "the batches went with it");
-        log.save(ONE, &image("t")).unwrap();
-        log.append(ONE, &batch(0, 1, 40_000)).unwrap();
-        log.sync().unwrap();
-        drop(log);
-        let mut log = open(&home);
-        assert_eq!((log.load().unwrap().len(), log.damage().databases), (1, 0), "{file}");
-        assert_whole(&mut log, &[0]);
-    }
-}
-
-#[test]
-fn a_disk_that_refuses_to_open_the_database_condemns_nothing() {
-    let home = tempfile::tempdir().unwrap();
-    drop(log_with_batches(&home));
-    let db = home.path().join("spill/epoch-0/db");
-    fs::rename(&db, home.path().join("away")).unwrap();
-    fs::create_dir(&db).unwrap();
-    assert!(matches!(SledLog::open(&home.path().join("spill")), Err(LogError::Io(_))));
-    fs::remove_dir(&db).unwrap();
-    fs::rename(home.path().join("away"), &db).unwrap();
-    let mut log = open(&home);
-    assert_eq!((log.load().unwrap()[0].batches.len(), files(&home, is_bad).len()), (4, 0));
 }
 
 #[test]
@@ -433,52 +398,6 @@ fn the_disk_takes_messages_again_only_when_it_takes_their_files() {
     fs::remove_file(&bodies).unwrap();
     fs::rename(home.path().join("away"), &bodies).unwrap();
     log.probe().unwrap();
-}
-
-#[test]
-fn a_changed_byte_never_brings_a_wrong_message_nor_stops_the_store() {
-    let home = tempfile::tempdir().unwrap();
-    let mut log = log_with_batches(&home);
-    for first in 4..1000 {
-        log.append(ONE, &batch(first, 1, 1000)).unwrap();
-    }
-    drop(log);
-    // Opening once more writes sled's snapshot, which a change can then differ from.
-    drop(open(&home));
-    for file in ["epoch-0/db".to_owned(), format!("bodies/{}", segments::name(0))] {
-        let path = home.path().join("spill").join(&file);
-        let good = fs::read(&path).unwrap();
-        for place in 0..20 {
-            let mut bytes = good.clone();
-            bytes[(good.len() * place / 20 + 1000).min(good.len() - 1)] ^= 4;
-            fs::write(&path, &bytes).unwrap();
-            let copy = tempfile::tempdir().unwrap();
-            copy_directory(&home.path().join("spill"), &copy.path().join("spill"));
-            let mut log = open(&copy);
-            log.load().unwrap();
-            for first in 0..1000 {
-                // A read that failed may be asked for again; then the batch is there or it is known to be lost.
-                let read = match log.read(ONE, first) {
-                    Err(LogError::Io(_)) => log.read(ONE, first),
-                    outcome => outcome,
-                };
-                match read {
-                    Ok(found) => {
-                        assert_eq!(found, batch(first, 1, if first < 4 { 40_000 } else { 1000 }))
-                    }
-                    Err(LogError::Damaged { .. }) => {}
-                    Err(error) => panic!("{file}, place {place}: {error}"),
-                }
-            }
-            let work = |log: &mut SledLog| {
-                log.append(ONE, &batch(1000, 1, 40_000))?;
-                (0..1000).try_for_each(|first| log.drop_batch(ONE, first))?;
-                log.sync()
-            };
-            work(&mut log).or_else(|_| work(&mut log)).unwrap();
-        }
-        fs::write(&path, &good).unwrap();
-    }
 }
 
 /// What a failed flush does: what was written since the last sync is not there when the database is opened again.

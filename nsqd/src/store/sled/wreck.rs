@@ -1,5 +1,5 @@
-//! What is left where a database does not open: batches whose checksums are right, and what can be read in the database's
-//! file about which of them were finished.
+//! What is left where sled does not open a database, or not to its end: what can be read in its file, and the batches whose
+//! checksums are right.
 //!
 //! ```text
 //!  message    CRC-32 │ kind │ length │ segment │ page │ payload of that length
@@ -10,10 +10,11 @@
 //!
 //! That is the form of sled 0.34: a file of segments that hold messages one behind
 //! the other. The number of the segment says which of two messages is the later. Numbers are of variable length. What is
-//! no message is passed over byte by byte; no tree is followed, so that no damage can hide what is whole elsewhere. A batch of
-//! which nothing is said there is given out: it may have been finished.
+//! no message is passed over byte by byte; no tree is followed, so that no damage can hide what is whole elsewhere. The
+//! later message of a key is the true one, and a leaf has all keys that its page had then. A [`Wreck`] gives out, too, the
+//! batches of which nothing is said: they may have been finished.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -21,12 +22,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 use nsq::wire::name::TopicName;
-use nsqd_broker::storage::StoredBatch;
+use nsqd_broker::storage::{Position, StoredBatch, TopicImage};
 
 use super::bodies::{self, Bodies};
-use super::database::SEGMENT_BYTES;
+use super::database::{Database, Fault, SEGMENT_BYTES};
 use super::record::{self, BatchEntry, TopicEntry};
-use crate::store::TopicNumber;
+use crate::store::{TopicNumber, image};
 
 /// Where the first message of a segment begins.
 const SEGMENT_HEADER_BYTES: usize = 20;
@@ -34,26 +35,37 @@ const SEGMENT_HEADER_BYTES: usize = 20;
 /// How many bytes of one segment are tried for messages where none is: those who publish can make bytes look like some.
 const TRIED_BYTES_MAX: usize = 256 * SEGMENT_BYTES;
 
+const TOPIC_KEY_BYTES: usize = size_of::<TopicNumber>();
+const CHUNK_KEY_BYTES: usize = TOPIC_KEY_BYTES + size_of::<u32>();
+const BATCH_KEY_BYTES: usize = TOPIC_KEY_BYTES + size_of::<Position>();
+
 const NODE: u8 = 8;
 const LINK: u8 = 10;
 const KIND_MAX: u8 = 11;
 
-/// Which of two messages is the later.
-type Order = (u64, usize);
+/// Which of two messages is the later: the number of the segment, and where in the file it ends.
+type Order = (u64, u64);
 
 /// A database that is only read, and not by sled.
 pub struct Wreck {
-    file: File,
     bodies: Bodies,
-    /// `None` where the batch was taken out last.
-    entries: HashMap<[u8; 12], (Order, Option<BatchEntry>)>,
-    names: HashMap<TopicNumber, TopicName>,
+    legible: Legible,
+}
+
+/// What can be read in a database's file.
+#[derive(Default)]
+pub(super) struct Legible {
+    /// What was said last of each key. The trees are told from one another by the lengths of their keys.
+    values: HashMap<Vec<u8>, Value>,
     /// How the keys begin that links of a page leave out, since when.
     prefixes: HashMap<u64, Vec<(Order, Vec<u8>)>>,
-    /// Where there is no message, and behind it are messages of the same segment, with its number.
-    holes: Vec<(u64, Range<u64>)>,
-    /// The number of the segment that was written last.
-    newest: u64,
+}
+
+struct Value {
+    order: Order,
+    page: u64,
+    /// `None` where the key was taken out.
+    value: Option<Vec<u8>>,
 }
 
 impl Wreck {
@@ -64,33 +76,9 @@ impl Wreck {
     ///
     /// The disk refused.
     pub fn open(directory: &Path, home: &Path) -> io::Result<Self> {
-        let file = File::open(directory.join("db"))?;
+        let legible = Legible::read(directory)?;
         let bodies = Bodies::open_read_only(&bodies::of_database(directory, home))?;
-        let mut wreck = Self {
-            file,
-            bodies,
-            entries: HashMap::new(),
-            names: HashMap::new(),
-            prefixes: HashMap::new(),
-            holes: Vec::new(),
-            newest: 0,
-        };
-        // What a link leaves out of its key stands in a leaf, which may be anywhere.
-        for wanted in [NODE, LINK] {
-            let mut segment = vec![0; SEGMENT_BYTES];
-            for base in (0..wreck.file.metadata()?.len()).step_by(SEGMENT_BYTES) {
-                let length = crate::store::files::File::read_at(&wreck.file, &mut segment, base)?;
-                wreck.read_segment(&segment[..length], base, wanted);
-            }
-        }
-        Ok(wreck)
-    }
-
-    /// Where in the segment that was written last there is no message, and behind it there are some: sled takes that for the
-    /// end, but a write that was cut short leaves nothing behind it.
-    pub fn holes(&self) -> Vec<Range<u64>> {
-        let holes = self.holes.iter().filter(|(segment, _)| *segment == self.newest);
-        holes.map(|(_, hole)| hole.clone()).collect()
+        Ok(Self { bodies, legible })
     }
 
     /// Calls `each` with the batches that are whole, with the names of their topics where they are known, in the order in which
@@ -103,17 +91,19 @@ impl Wreck {
         &mut self,
         each: &mut dyn FnMut(TopicNumber, Option<TopicName>, StoredBatch) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Self { bodies, entries, names, .. } = self;
+        let Self { bodies, legible } = self;
         for segment in bodies.list()? {
             bodies.each_of(segment, &mut |topic, entry, batch| {
-                let is_finished = match entries.get(&record::batch_key(topic, batch.first)) {
-                    Some((_, known)) => known.is_none_or(|known| known.location != entry.location),
-                    None => false,
-                };
+                let key = record::batch_key(topic, batch.first);
+                let is_finished = legible.values.get(&key[..]).is_some_and(|known| {
+                    let known = known.value.as_ref().and_then(|value| BatchEntry::decode(&key, value));
+                    known.is_none_or(|known| known.location != entry.location)
+                });
                 if is_finished {
                     return Ok(());
                 }
-                let name = TopicName::parse(batch.name).or_else(|| names.get(&topic).copied());
+                let known = || legible.topic(topic).map(|entry| entry.name);
+                let name = TopicName::parse(batch.name).or_else(known);
                 let records = Bytes::copy_from_slice(batch.records);
                 let (first, count, aside) = (batch.first, entry.count, entry.aside);
                 each(topic, name, StoredBatch { first, count, aside, records })
@@ -121,32 +111,130 @@ impl Wreck {
         }
         Ok(())
     }
+}
 
-    fn read_segment(&mut self, segment: &[u8], base: u64, wanted: u8) {
-        let mut at = SEGMENT_HEADER_BYTES;
-        let (mut tried, mut last) = (0, None);
-        let mut hole: Option<usize> = None;
+/// Where in the file of the database in `directory` there is no message, and behind it are messages of the same segment: sled
+/// takes that for the end, or reads nothing at all, but a write that was cut short leaves nothing behind it.
+///
+/// # Errors
+///
+/// The disk refused.
+pub fn holes(directory: &Path) -> io::Result<Vec<Range<u64>>> {
+    let mut holes = Vec::new();
+    let mut last: Option<(u64, Range<u64>)> = None;
+    each_message(directory, &mut |message, bytes| {
+        let begin = bytes.start - bytes.start % SEGMENT_BYTES as u64;
+        let expected = match last.replace((message.segment, bytes.clone())) {
+            // What stands behind the messages of a segment is left of an earlier one.
+            Some((segment, before)) if before.start >= begin => {
+                Some(before.end).filter(|_| segment == message.segment)
+            }
+            _ => Some(begin + SEGMENT_HEADER_BYTES as u64),
+        };
+        holes.extend(
+            expected.filter(|expected| *expected < bytes.start).map(|expected| expected..bytes.start),
+        );
+    })?;
+    Ok(holes)
+}
+
+/// Calls `each` with the messages in the file of the database in `directory`, and where they are: but for zeros, which stand
+/// for what was not written yet, one begins where the other ends.
+fn each_message(directory: &Path, each: &mut dyn FnMut(&Message<'_>, Range<u64>)) -> io::Result<()> {
+    let file = File::open(directory.join("db"))?;
+    let mut segment = vec![0; SEGMENT_BYTES];
+    for base in (0..file.metadata()?.len()).step_by(SEGMENT_BYTES) {
+        let length = crate::store::files::File::read_at(&file, &mut segment, base)?;
+        let segment = &segment[..length];
+        let (mut at, mut tried, mut zeros) = (SEGMENT_HEADER_BYTES, 0, 0);
         while at < segment.len() && tried < TRIED_BYTES_MAX {
             let Some(message) = Message::parse(&segment[at..], &mut tried) else {
-                hole = hole.or_else(|| (segment[at] != 0).then_some(at));
+                zeros = if segment[at] == 0 { zeros + 1 } else { 0 };
                 at += 1;
                 continue;
             };
-            if let Some(hole) = hole.take().filter(|_| wanted == LINK && last == Some(message.segment)) {
-                self.holes.push((message.segment, base + hole as u64..base + at as u64));
-            }
-            self.newest = self.newest.max(message.segment);
-            last = Some(message.segment);
-            let order = (message.segment, at);
-            // What is no link or leaf of ours has nothing for us.
-            let _ = match message.kind {
-                kind if kind != wanted => None,
-                LINK => self.read_link(&message, order),
-                NODE => self.read_leaf(&message, order),
-                _ => None,
-            };
-            at += message.header_bytes + message.payload.len();
+            let end = at + message.header_bytes + message.payload.len();
+            each(&message, base + (at - zeros) as u64..base + end as u64);
+            (at, zeros) = (end, 0);
         }
+    }
+    Ok(())
+}
+
+impl Legible {
+    /// Reads the file of the database in `directory`.
+    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+        let mut legible = Self::default();
+        // What a link leaves out of its key stands in a leaf, which may be anywhere. What is no link or leaf of ours has
+        // nothing for us.
+        each_message(directory, &mut |message, bytes| {
+            if message.kind == NODE {
+                let _ = legible.read_leaf(message, (message.segment, bytes.end));
+            }
+        })?;
+        each_message(directory, &mut |message, bytes| {
+            if message.kind == LINK {
+                let _ = legible.read_link(message, (message.segment, bytes.end));
+            }
+        })?;
+        Ok(legible)
+    }
+
+    /// Puts what the database said last into another one. How many batches there are.
+    pub(super) fn fill(&self, database: &Database) -> Result<u64, Fault> {
+        let mut topics = BTreeMap::<TopicNumber, BTreeMap<Position, BatchEntry>>::new();
+        for (key, value) in self.values.iter().filter(|(_, value)| self.is_current(value)) {
+            let (Some(topic), Some(value)) = (record::parse_topic_key(key), &value.value) else { continue };
+            let batches = topics.entry(topic).or_default();
+            if let (Some((_, first)), Some(entry)) =
+                (record::parse_batch_key(key), BatchEntry::decode(key, value))
+            {
+                batches.insert(first, entry);
+            }
+        }
+        for (topic, batches) in &topics {
+            let summaries: Vec<_> = batches.iter().map(|(first, entry)| entry.summary(*first)).collect();
+            let recalled = || self.topic(*topic).map(|entry| entry.recall(&summaries));
+            if let Some(state) = self.state(*topic).or_else(recalled) {
+                database.save(*topic, &state)?;
+            }
+            for (first, entry) in batches {
+                database.insert(*topic, *first, entry)?;
+            }
+        }
+        database.flush_to_disk()?;
+        Ok(topics.values().map(|batches| batches.len() as u64).sum())
+    }
+
+    /// Whether nothing of any batch can be read.
+    pub(super) fn is_empty(&self) -> bool {
+        !self
+            .values
+            .iter()
+            .any(|(key, value)| record::parse_batch_key(key).is_some() && value.value.is_some())
+    }
+
+    /// Whether it holds still: a leaf has all that is in its page when it is written.
+    fn is_current(&self, value: &Value) -> bool {
+        let leaves = self.prefixes.get(&value.page).into_iter().flatten();
+        leaves.map(|(order, _)| *order).all(|leaf| leaf <= value.order)
+    }
+
+    fn topic(&self, topic: TopicNumber) -> Option<TopicEntry> {
+        let key = record::topic_key(topic);
+        TopicEntry::decode(&key, self.values.get(&key[..])?.value.as_ref()?)
+    }
+
+    fn state(&self, topic: TopicNumber) -> Option<TopicImage> {
+        let mut state = Vec::new();
+        for chunk in 0.. {
+            let part = self.values.get(&record::chunk_key(topic, chunk)[..])?;
+            state.extend_from_slice(part.value.as_ref()?);
+            if let Some(whole) = record::unseal(&record::topic_key(topic), &state) {
+                return image::decode(whole);
+            }
+        }
+        None
     }
 
     fn read_link(&mut self, message: &Message<'_>, order: Order) -> Option<()> {
@@ -157,8 +245,8 @@ impl Wreck {
         let newest = before.filter(|(leaf, _)| *leaf < order).max_by_key(|(leaf, _)| *leaf);
         let key = [newest.map_or(&[][..], |(_, prefix)| prefix), key].concat();
         match kind {
-            0 => self.note(&key, rest.value()?, order),
-            1 => self.note_entry(key.try_into().ok()?, None, order),
+            0 => self.note(key, Value { order, page: message.page, value: Some(rest.value()?.to_vec()) }),
+            1 => self.note(key, Value { order, page: message.page, value: None }),
             _ => {}
         }
         Some(())
@@ -180,28 +268,22 @@ impl Wreck {
             keys.push([prefix, rest.value()?].concat());
         }
         for key in keys {
-            self.note(&key, rest.value()?, order);
+            self.note(key, Value { order, page: message.page, value: Some(rest.value()?.to_vec()) });
         }
         Some(())
     }
 
-    /// Takes what was put in. The trees are told from one another by the lengths of their keys.
-    fn note(&mut self, key: &[u8], value: &[u8], order: Order) {
-        if let Ok(key) = <[u8; 12]>::try_from(key) {
-            if let Some(entry) = BatchEntry::decode(&key, value) {
-                self.note_entry(key, Some(entry), order);
-            }
-        } else if key.len() == record::topic_key(TopicNumber(0)).len()
-            && let (Some(number), Some(entry)) =
-                (record::parse_topic_key(key), TopicEntry::decode(key, value))
-        {
-            self.names.insert(number, entry.name);
-        }
-    }
-
-    fn note_entry(&mut self, key: [u8; 12], entry: Option<BatchEntry>, order: Order) {
-        if self.entries.get(&key).is_none_or(|(before, _)| *before < order) {
-            self.entries.insert(key, (order, entry));
+    /// Takes what is said of a key, unless something later is known.
+    fn note(&mut self, key: Vec<u8>, value: Value) {
+        // A key is misread where the leaf is missing that says how it begins: most values say for which they are.
+        let is_ours = match (key.len(), &value.value) {
+            (TOPIC_KEY_BYTES | CHUNK_KEY_BYTES | BATCH_KEY_BYTES, None) | (CHUNK_KEY_BYTES, Some(_)) => true,
+            (TOPIC_KEY_BYTES, Some(value)) => TopicEntry::decode(&key, value).is_some(),
+            (BATCH_KEY_BYTES, Some(value)) => BatchEntry::decode(&key, value).is_some(),
+            _ => false,
+        };
+        if is_ours && self.values.get(&key).is_none_or(|before| before.order < value.order) {
+            self.values.insert(key, value);
         }
     }
 }
@@ -313,7 +395,7 @@ mod tests {
             Ok(())
         };
         wreck.read(&mut note).unwrap();
-        assert_eq!(wreck.holes(), []);
+        assert_eq!(holes(directory).unwrap(), []);
         found
     }
 
