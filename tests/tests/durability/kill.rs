@@ -19,10 +19,6 @@ const ACKNOWLEDGED_MIN: usize = 1_000;
 /// How often a trial is repeated that acknowledged too little.
 const REPEATS_MAX: u32 = 8;
 
-/// Whether FINs may only be undone where they are younger than `UNDONE_MAX`. The store on sled saves positions every
-/// `--sync-timeout` (2 s); the journal is to make this true.
-const OLD_FINS_ARE_KEPT: bool = false;
-
 #[test]
 fn a_kill_loses_nothing_without_a_memory_queue() {
     try_level(Level::Os);
@@ -96,7 +92,7 @@ fn run(level: Level, seed: u64, factor: u32) -> Option<Figures> {
             )
         };
         assert_eq!((figures.lost, figures.wrong, figures.doubled), (0, 0, 0), "{}", told());
-        assert!(!OLD_FINS_ARE_KEPT || figures.repeated_late == 0, "{}", told());
+        // How many were finished long before and come again is reported and not judged: it is a matter of time.
     }
     Some(figures)
 }
