@@ -73,6 +73,10 @@ pub struct TopicStats {
     /// What an acknowledgement promises: `memory`, `os` or `disk`. v1.3.0 has no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<String>,
+    /// How long ago the oldest message that no channel has been given was published, in milliseconds: 0 when there is
+    /// none; left out when it is not known. v1.3.0 has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_age_ms: Option<i64>,
 }
 
 /// A channel of a topic.
@@ -113,6 +117,10 @@ pub struct ChannelStats {
     /// Time from publishing to finishing.
     #[serde(deserialize_with = "null_as_default")]
     pub e2e_processing_latency: LatencyStats,
+    /// How long ago the oldest message was published that waits or was sent and is not finished, in milliseconds: 0 when
+    /// there is none; left out when it is not known. v1.3.0 has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_age_ms: Option<i64>,
 }
 
 /// A TCP connection, as consumer of a channel or as producer.

@@ -59,9 +59,14 @@ pub fn keeps_publish_order() -> bool {
     !is_original()
 }
 
-/// The key that stands last in a topic's statistics, with the comma before it; the original has none of its own.
-pub fn durability_in_stats() -> &'static str {
-    if is_original() { "" } else { r#","durability":"memory""# }
+/// The keys that stand last in a topic's statistics, with the comma before them; the original has none of its own.
+pub fn own_keys_of_topics_in_stats() -> &'static str {
+    if is_original() { "" } else { r#","durability":"memory","oldest_age_ms":1"# }
+}
+
+/// The same of a channel's.
+pub fn own_keys_of_channels_in_stats() -> &'static str {
+    if is_original() { "" } else { r#","oldest_age_ms":1"# }
 }
 
 /// `global_msg_count`, and its siblings for the zone and the region, count every delivery; the original leaves out

@@ -107,6 +107,11 @@ impl Records {
         Record { frame: &self.bytes()[start..self.ends[index] as usize] }
     }
 
+    /// When the first message was published.
+    pub(crate) fn first_timestamp_ns(&self) -> Option<i64> {
+        (!self.ends.is_empty()).then(|| self.record(0).timestamp_ns())
+    }
+
     fn push(&mut self, body: &[u8]) {
         let Buffer::Open(bytes) = &mut self.bytes else { unreachable!("only an open batch grows") };
         bytes.reserve(MESSAGE_FRAME_HEADER_BYTES + body.len());

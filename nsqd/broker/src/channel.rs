@@ -11,6 +11,8 @@
 //!                       +---------------------------------+
 //! ```
 
+mod oldest;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use crate::in_flight::{InFlight, NewEntry};
 use crate::log::{Cursor, Found, Held, Log};
 use crate::notes::Notes;
 use crate::quantile::LatencyWindow;
+use crate::requeued::Requeued;
 use crate::storage::{ChannelImage, ChannelProgress, Unfinished};
 use crate::time::Now;
 
@@ -76,6 +79,9 @@ pub struct ChannelStats {
     pub in_flight: u64,
     /// Messages that wait for their time.
     pub deferred: u64,
+    /// How long ago the oldest message was published that waits or is in flight, in milliseconds: 0 exactly when there
+    /// is none, `None` when that is not known.
+    pub oldest_age_ms: Option<u64>,
     /// Messages received from the topic.
     pub messages: u64,
     /// Deliveries of messages that were in memory, by the locality of who got them, the nearest first.
@@ -98,7 +104,7 @@ pub(crate) struct Channel {
     ephemeral: bool,
     pub(crate) paused: bool,
     pub(crate) cursor: Cursor,
-    requeued: VecDeque<Held>,
+    requeued: Requeued,
     in_flight: InFlight,
     deferred: Deferred,
     pub(crate) consumers: Slab<Consumer>,
@@ -133,6 +139,15 @@ struct Round<'a> {
     sink: &'a mut dyn FnMut(Delivery<'_>),
 }
 
+/// Where a message that is handed over was found.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    /// It was read back from the disk.
+    from_disk: bool,
+    /// It is the next one at the cursor, so that it is behind all that were there before.
+    at_cursor: bool,
+}
+
 /// A way to take messages for a round. Returns whether there was one that could be taken.
 type Take = fn(&mut Channel, &mut Log, &mut Round<'_>) -> bool;
 
@@ -149,7 +164,7 @@ impl Channel {
             ephemeral: name.is_ephemeral(),
             paused: false,
             cursor,
-            requeued: VecDeque::new(),
+            requeued: Requeued::default(),
             in_flight: InFlight::default(),
             deferred: Deferred::default(),
             consumers: Slab::new(),
@@ -208,6 +223,7 @@ impl Channel {
             backend_depth: log.spilled_ordinal().min(released).saturating_sub(unread),
             in_flight: self.in_flight_len(),
             deferred: self.deferred.len() as u64,
+            oldest_age_ms: self.oldest_age_ms(log, released, now),
             messages: released - self.start_ordinal.min(released) + self.deferred_received,
             memory_deliveries: self.memory_deliveries,
             requeued: self.requeue_count,
@@ -354,12 +370,13 @@ impl Channel {
 
     /// Takes the longest requeued message. Returns whether there was one that could be taken.
     fn take_requeued(&mut self, log: &mut Log, round: &mut Round<'_>) -> bool {
-        let Some(held) = self.requeued.front().copied() else { return false };
+        let Some(held) = self.requeued.front() else { return false };
         match log.find(held.batch) {
             Found::Here { records, from_disk } => {
                 self.requeued.pop_front();
                 round.scanned += 1;
-                if !self.hand_over(records.record(held.index), held, from_disk, round) {
+                let origin = Origin { from_disk, at_cursor: false };
+                if !self.hand_over(records.record(held.index), held, origin, round) {
                     log.release(held.batch);
                 }
             }
@@ -402,6 +419,7 @@ impl Channel {
             }
             Found::Here { records, from_disk } => {
                 let most = if self.requeued.is_empty() { here } else { 1 };
+                let origin = Origin { from_disk, at_cursor: true };
                 let (mut taken, mut held) = (0, 0);
                 while taken < most
                     && round.left > 0
@@ -410,7 +428,7 @@ impl Channel {
                 {
                     let message = Held { batch: first, index: start + taken, attempts: 0 };
                     let record = records.record(message.index);
-                    held += u32::from(self.hand_over(record, message, from_disk, round));
+                    held += u32::from(self.hand_over(record, message, origin, round));
                     taken += 1;
                 }
                 if from_disk {
@@ -427,9 +445,9 @@ impl Channel {
 
     /// Gives one message to the round's consumer. Returns whether the consumer took it: one that samples does not
     /// want every message.
-    fn hand_over(&mut self, record: Record<'_>, held: Held, from_disk: bool, round: &mut Round<'_>) -> bool {
+    fn hand_over(&mut self, record: Record<'_>, held: Held, origin: Origin, round: &mut Round<'_>) -> bool {
         let consumer = &mut self.consumers[round.consumer as usize];
-        self.memory_deliveries[consumer.locality()] += u64::from(!from_disk);
+        self.memory_deliveries[consumer.locality()] += u64::from(!origin.from_disk);
         if !consumer.wants_next() {
             self.note_finished(held);
             return false;
@@ -442,6 +460,7 @@ impl Channel {
             delivered_ns: round.now.monotonic_ns,
             timestamp_ns: record.timestamp_ns(),
             deadline_ns: round.now.after(consumer.settings.msg_timeout),
+            in_order: origin.at_cursor,
         };
         self.in_flight.insert(entry, &mut consumer.owned);
         consumer.stats.in_flight += 1;
@@ -564,7 +583,7 @@ impl Channel {
     /// Drops everything that waits or is in flight; the reader stands behind it from now on.
     pub(crate) fn empty(&mut self, log: &mut Log, released: Option<Cursor>) {
         let held =
-            self.in_flight.clear().into_iter().chain(self.requeued.drain(..)).chain(self.deferred.drain());
+            self.in_flight.clear().into_iter().chain(self.requeued.drain()).chain(self.deferred.drain());
         for held in held {
             log.release(held.batch);
         }

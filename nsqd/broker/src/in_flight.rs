@@ -1,5 +1,7 @@
 //! The messages of a channel that were delivered and not answered.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
@@ -8,6 +10,7 @@ use nsq::wire::message::MessageId;
 use crate::chain::{Chain, Links};
 use crate::deadlines::{Deadlines, DueMs};
 use crate::log::Held;
+use crate::storage::Position;
 
 /// The owner of a message whose consumer has gone.
 const NOBODY: u32 = u32::MAX;
@@ -44,6 +47,7 @@ pub(crate) struct Entry {
     /// When it was published, in nanoseconds of Unix time.
     pub(crate) timestamp_ns: i64,
     due: DueMs,
+    in_order: bool,
 }
 
 /// What is known of a message that is being delivered.
@@ -55,6 +59,8 @@ pub(crate) struct NewEntry {
     pub(crate) timestamp_ns: i64,
     /// When it times out, on the monotonic clock.
     pub(crate) deadline_ns: u64,
+    /// It is behind every message that was in order before it.
+    pub(crate) in_order: bool,
 }
 
 /// A channel's messages in flight: by id, by deadline, and each consumer's.
@@ -64,6 +70,11 @@ pub(crate) struct InFlight {
     by_id: FxHashMap<MessageId, u32>,
     deadlines: Deadlines,
     owner_links: Links,
+    /// Those that came in order of position: the first is the oldest.
+    in_order: Chain,
+    order_links: Links,
+    /// The others, which were requeued or deferred.
+    out_of_order: BTreeMap<Position, u32>,
 }
 
 impl InFlight {
@@ -72,13 +83,19 @@ impl InFlight {
     }
 
     pub(crate) fn insert(&mut self, new: NewEntry, owned: &mut Chain) {
-        let NewEntry { id, held, owner, delivered_ns, timestamp_ns, deadline_ns } = new;
+        let NewEntry { id, held, owner, delivered_ns, timestamp_ns, deadline_ns, in_order } = new;
         let vacant = self.entries.vacant_entry();
         let key = vacant.key() as u32;
         let due = self.deadlines.set(key, deadline_ns);
-        vacant.insert(Entry { id, held, owner, delivered_ns, timestamp_ns, due });
+        vacant.insert(Entry { id, held, owner, delivered_ns, timestamp_ns, due, in_order });
         self.by_id.insert(id, key);
         owned.push(&mut self.owner_links, key);
+        match in_order {
+            true => self.in_order.push(&mut self.order_links, key),
+            false => {
+                self.out_of_order.insert(held.position(), key);
+            }
+        }
     }
 
     /// The number of the message `id`, which `owner` must have.
@@ -99,6 +116,12 @@ impl InFlight {
         self.by_id.remove(&entry.id);
         if let Some(owned) = owned {
             owned.remove(&mut self.owner_links, key);
+        }
+        match entry.in_order {
+            true => self.in_order.remove(&mut self.order_links, key),
+            false => {
+                self.out_of_order.remove(&entry.held.position());
+            }
         }
         entry
     }
@@ -127,6 +150,13 @@ impl InFlight {
     /// A message that has timed out.
     pub(crate) fn timed_out(&self, now_ns: u64) -> Option<u32> {
         self.deadlines.due(now_ns)
+    }
+
+    /// The message that was published first.
+    pub(crate) fn oldest(&self) -> Option<&Entry> {
+        let in_order = self.in_order.first().map(|key| &self.entries[key as usize]);
+        let other = self.out_of_order.first_key_value().map(|(_, key)| &self.entries[*key as usize]);
+        [in_order, other].into_iter().flatten().min_by_key(|entry| entry.held.position())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {

@@ -24,6 +24,7 @@ mod log;
 mod notes;
 pub mod quantile;
 mod remaining;
+mod requeued;
 mod restore;
 pub mod storage;
 mod time;

@@ -108,6 +108,9 @@ struct Batch {
     disk: Disk,
     reading: bool,
     lost: bool,
+    /// When the first message was published; `None` exactly when the batch was on the disk at the start and has not been
+    /// read since.
+    timestamp_ns: Option<i64>,
 }
 
 impl Batch {
@@ -211,6 +214,27 @@ impl Log {
     pub(crate) fn position(&self, cursor: Cursor) -> Position {
         let cursor = self.normal(cursor);
         self.batch_at(cursor.slot).map_or(self.end, |batch| batch.first + Position::from(cursor.index))
+    }
+
+    /// The message that a reader comes to next, if it is one of those before `released`: its batch and the number in it.
+    pub(crate) fn next_message(&self, cursor: Cursor, released: u64) -> Option<(Position, u32)> {
+        let Cursor { slot, index } = self.normal(cursor);
+        let batch = self.batch_at(slot)?;
+        let (batch, index) = match index < batch.count {
+            true => (batch, index),
+            false => (self.batch_at(slot + 1)?, 0),
+        };
+        (batch.ordinal + u64::from(index) < released).then_some((batch.first, index))
+    }
+
+    /// When a message was published, as far as memory says: where its batch is only on the disk, when the first of the
+    /// batch was.
+    pub(crate) fn timestamp_ns(&self, first: Position, index: u32) -> Option<i64> {
+        let batch = self.batches.get(&first)?;
+        match &batch.records {
+            Some(records) => Some(records.record(index).timestamp_ns()),
+            None => batch.timestamp_ns,
+        }
     }
 
     /// Messages that were lost because their batch was damaged.
@@ -569,6 +593,7 @@ impl Batch {
             unread_by: 0,
             held: 0,
             aside: false,
+            timestamp_ns: records.first_timestamp_ns(),
             records: Some(records),
             disk: Disk::Absent,
             reading: false,

@@ -23,6 +23,12 @@ impl Now {
         (i128::from(self.unix_ns) + ahead).clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
 
+    /// How long ago a Unix time was, in milliseconds, and at least one: also where the clock was set back since.
+    pub(crate) fn age_ms(self, unix_ns: i64) -> u64 {
+        let age_ms = self.unix_ns.saturating_sub(unix_ns) / 1_000_000;
+        u64::try_from(age_ms).unwrap_or(0).max(1)
+    }
+
     /// The monotonic moment of a Unix time; one that has passed is now.
     pub(crate) fn monotonic_ns_of(self, unix_ns: i64) -> u64 {
         let ahead = (i128::from(unix_ns) - i128::from(self.unix_ns)).max(0);

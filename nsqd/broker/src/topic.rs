@@ -112,6 +112,9 @@ pub struct TopicStats {
     pub depth: u64,
     /// How many of them are on the disk.
     pub backend_depth: u64,
+    /// How long ago the oldest of them was published that is not deferred, in milliseconds: 0 exactly when there is
+    /// none, `None` when that is not known.
+    pub oldest_age_ms: Option<u64>,
     /// Messages accepted.
     pub messages: u64,
     /// Their bodies' bytes.
@@ -255,6 +258,7 @@ impl Topic {
             name: self.settings.name,
             depth: backlog,
             backend_depth: spilled,
+            oldest_age_ms: self.oldest_age_ms(now),
             messages: self.messages,
             message_bytes: self.message_bytes,
             paused: self.paused,

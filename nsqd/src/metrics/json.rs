@@ -39,6 +39,7 @@ fn topic(topic: TopicSnapshot) -> TopicStats {
         message_bytes: topic.message_bytes,
         paused: topic.paused,
         e2e_processing_latency: latency(topic.latency),
+        oldest_age_ms: topic.oldest_age_ms.map(signed),
     }
 }
 
@@ -59,6 +60,7 @@ fn channel(channel: ChannelSnapshot) -> ChannelStats {
         clients: channel.clients.map(|clients| clients.into_iter().map(client).collect()),
         paused: channel.paused,
         e2e_processing_latency: latency(channel.latency),
+        oldest_age_ms: channel.oldest_age_ms.map(signed),
     }
 }
 
@@ -135,8 +137,10 @@ mod tests {
     fn a_snapshot_is_written_as_v1_3_0_writes_it() {
         let mut snapshot = sample::snapshot();
         StatsFilter::default().apply(&mut snapshot);
-        // The one key that is not v1.3.0's stands behind its own.
-        let text = written(snapshot, Some(sample::MEMORY_IN_JSON)).replace(r#","durability":"memory"}"#, "}");
+        // The keys that are not v1.3.0's stand behind its own.
+        let text = written(snapshot, Some(sample::MEMORY_IN_JSON))
+            .replace(r#","durability":"memory","oldest_age_ms":0}"#, "}")
+            .replace(r#","oldest_age_ms":1200}"#, "}");
         assert_eq!(text, sample::STATS_JSON);
     }
 

@@ -40,6 +40,8 @@ pub struct TopicSnapshot {
     pub depth: u64,
     /// The part of `depth` that is on disk.
     pub backend_depth: u64,
+    /// How long the oldest of them has waited, in milliseconds: 0 when there is none, `None` when it is not known.
+    pub oldest_age_ms: Option<u64>,
     /// Messages accepted since start.
     pub message_count: u64,
     /// Bytes of the bodies of the messages accepted since start.
@@ -65,6 +67,9 @@ pub struct ChannelSnapshot {
     pub in_flight_count: u64,
     /// Messages whose delay has not passed.
     pub deferred_count: u64,
+    /// How long ago the oldest message was published that waits or was sent and is not finished, in milliseconds: 0 when
+    /// there is none, `None` when it is not known.
+    pub oldest_age_ms: Option<u64>,
     /// Messages received from the topic since start.
     pub message_count: u64,
     /// Deliveries to consumers of this daemon's zone.

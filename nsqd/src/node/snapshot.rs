@@ -75,12 +75,23 @@ impl Node {
             true => LatencySnapshot::default(),
             false => self.latency(stats.latency().as_ref()),
         };
-        let TopicStats { name, depth, backend_depth, messages, message_bytes, paused, channels, .. } = stats;
+        let TopicStats {
+            name,
+            depth,
+            backend_depth,
+            oldest_age_ms,
+            messages,
+            message_bytes,
+            paused,
+            channels,
+            ..
+        } = stats;
         TopicSnapshot {
             name,
             durability: locked.topic.durability(),
             depth,
             backend_depth,
+            oldest_age_ms,
             message_count: messages,
             message_bytes,
             paused,
@@ -111,6 +122,7 @@ impl Node {
             backend_depth: stats.backend_depth,
             in_flight_count: stats.in_flight,
             deferred_count: stats.deferred,
+            oldest_age_ms: stats.oldest_age_ms,
             message_count: stats.messages,
             zone_local_msg_count,
             region_local_msg_count,

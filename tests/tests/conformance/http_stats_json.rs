@@ -43,20 +43,21 @@ const CLIENT_TAIL: &str = "\"tls\":false,\"tls_cipher_suite\":\"\",\"tls_version
 fn all_keys_are_there_in_their_order() {
     let (daemon, _consumer, _publisher) = busy();
     let response = daemon.get("/stats?format=json");
-    let durability = nsq_tests::differences::durability_in_stats();
+    let durability = nsq_tests::differences::own_keys_of_topics_in_stats();
+    let age = nsq_tests::differences::own_keys_of_channels_in_stats();
     let expected = format!(
         "{{\"version\":\"1.3.0\",\"health\":\"OK\",\"start_time\":1,\"topics\":[\
          {{\"topic_name\":\"orders\",\"channels\":[\
          {{\"channel_name\":\"audit\",\"depth\":5,\"backend_depth\":0,\"in_flight_count\":0,\"deferred_count\":1,\
          \"message_count\":6,\"requeue_count\":0,\"timeout_count\":0,\"client_count\":0,\"clients\":[],\"paused\":true,\
-         \"e2e_processing_latency\":{{\"count\":0,\"percentiles\":[{PERCENTILES}]}}}},\
+         \"e2e_processing_latency\":{{\"count\":0,\"percentiles\":[{PERCENTILES}]}}{age}}},\
          {{\"channel_name\":\"billing\",\"depth\":2,\"backend_depth\":0,\"in_flight_count\":2,\"deferred_count\":1,\
          \"message_count\":6,\"global_msg_count\":3,\"requeue_count\":0,\"timeout_count\":0,\"client_count\":1,\"clients\":[\
          {{\"client_id\":\"cid\",\"hostname\":\"host\",\"version\":\"V2\",\"remote_address\":\"127.0.0.1:1\",\"state\":3,\
          \"ready_count\":2,\"in_flight_count\":2,\"message_count\":3,\"finish_count\":1,\"requeue_count\":0,\
          \"connect_ts\":1,\"sample_rate\":0,\"deflate\":false,\"snappy\":false,\"user_agent\":\"ua/1.0\",\
          \"topology_zone\":\"\",\"topology_region\":\"\",{CLIENT_TAIL}}}],\"paused\":false,\
-         \"e2e_processing_latency\":{{\"count\":1,\"percentiles\":[{PERCENTILES}]}}}}],\
+         \"e2e_processing_latency\":{{\"count\":1,\"percentiles\":[{PERCENTILES}]}}{age}}}],\
          \"depth\":0,\"backend_depth\":0,\"message_count\":6,\"message_bytes\":15,\"paused\":false,\
          \"e2e_processing_latency\":{{\"count\":1,\"percentiles\":[{PERCENTILES}]}}{durability}}},\
          {{\"topic_name\":\"other\",\"channels\":[],\"depth\":1,\"backend_depth\":0,\"message_count\":1,\"message_bytes\":1,\
@@ -70,6 +71,30 @@ fn all_keys_are_there_in_their_order() {
          \"pub_counts\":[{{\"topic\":\"orders\",\"count\":6}}],{CLIENT_TAIL}}}]}}"
     );
     assert_eq!(mask_numbers(response.expect_json()), mask_numbers(&expected));
+}
+
+#[test]
+fn the_oldest_message_is_the_one_that_is_not_finished() {
+    if nsq_tests::differences::is_original() {
+        return;
+    }
+    let daemon = Daemon::start();
+    daemon.act("/topic/create?topic=t");
+    let age = || daemon.channel_stats("t", "c")["oldest_age_ms"].as_i64();
+    daemon.post("/pub?topic=t", "held back").expect_ok();
+    assert!(daemon.topic_stats("t")["oldest_age_ms"].as_i64() > Some(0));
+    daemon.act("/channel/create?topic=t&channel=c");
+    daemon.post("/pub?topic=t&defer=60000", "later").expect_ok();
+    assert!(age() > Some(0));
+    assert_eq!(daemon.topic_stats("t")["oldest_age_ms"], 0);
+    let mut consumer = daemon.connect();
+    consumer.subscribe("t", "c");
+    consumer.ready(1);
+    let message = consumer.expect_message();
+    assert!(age() > Some(0), "it is not finished");
+    consumer.finish(&message);
+    daemon.wait_for_channel("t", "c", "in_flight_count", 0);
+    assert_eq!(age(), Some(0), "what is deferred does not count");
 }
 
 #[test]

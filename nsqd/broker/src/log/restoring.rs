@@ -19,6 +19,7 @@ impl Log {
             disk: Disk::Stored,
             reading: false,
             lost: false,
+            timestamp_ns: None,
         };
         self.batches.insert(first, batch);
         self.end = first + u64::from(count);

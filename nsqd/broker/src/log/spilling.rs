@@ -156,7 +156,10 @@ impl Log {
         let Some(batch) = self.batches.get_mut(&first) else { return };
         batch.reading = false;
         match Records::parse(stored.records, batch.count) {
-            Some(records) => batch.records = Some(records),
+            Some(records) => {
+                batch.timestamp_ns = records.first_timestamp_ns();
+                batch.records = Some(records);
+            }
             None => return self.handle_lost(first),
         }
         self.keep_loaded(first);

@@ -57,6 +57,14 @@ impl Topic {
         self.request_save(now);
     }
 
+    /// How long the oldest message of the backlog has waited.
+    pub(super) fn oldest_age_ms(&self, now: Now) -> Option<u64> {
+        let oldest = self.backlog.and_then(|backlog| self.log.next_message(backlog, self.log.end_ordinal()));
+        oldest.map_or(Some(0), |(batch, index)| {
+            self.log.timestamp_ns(batch, index).map(|published| now.age_ms(published))
+        })
+    }
+
     /// Brings the backlog in line with whether the topic should hold.
     pub(crate) fn hold_or_release(&mut self, now: Now) {
         let should_hold = self.paused || self.expects_channels || self.channels.is_empty();

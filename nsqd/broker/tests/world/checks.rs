@@ -17,6 +17,8 @@ impl World {
         assert!(stats.backend_depth <= stats.depth);
         assert_eq!(stats.lost, 0);
         assert_eq!(stats.paused, self.paused);
+        let oldest = self.backlog.iter().find(|(_, delay_ns)| delay_ns.is_none()).map(|(number, _)| *number);
+        self.check_oldest(stats.oldest_age_ms, oldest.filter(|_| self.holds()));
         let names: Vec<&str> = stats.channels.iter().map(|channel| channel.name.as_str()).collect();
         assert_eq!(names, self.channels.keys().collect::<Vec<_>>());
         for channel in &stats.channels {
@@ -39,11 +41,31 @@ impl World {
         assert_eq!(stats.deferred, model.deferred.len() as u64, "deferred on {name}");
         assert_eq!(stats.paused, model.paused);
         assert!(stats.backend_depth <= stats.depth);
+        if !model.may_drop {
+            let oldest = model.ready.keys().chain(model.in_flight.keys()).min().copied();
+            self.check_oldest(stats.oldest_age_ms, oldest);
+        }
+        let model = &self.channels[name];
         for (key, consumer) in &stats.consumers {
             let known = self.consumers.iter().find(|(_, consumer)| consumer.key == *key);
             let (number, known) = known.expect("a known consumer");
             assert_eq!(consumer.in_flight, model.in_flight_of(*number));
             assert_eq!(consumer.ready_count, known.ready);
+        }
+    }
+
+    /// The age is that of the oldest message; where it is on the disk only, it may be that of an older one that was
+    /// published together with it, and where it was there when the daemon started, nobody need know.
+    fn check_oldest(&self, age_ms: Option<u64>, oldest: Option<Number>) {
+        let Some(oldest) = oldest else { return assert_eq!(age_ms, Some(0), "nothing waits") };
+        let published_ns = self.published_ns[oldest as usize];
+        let expected_ms = ((self.now_ns - published_ns) / MS).max(1);
+        match age_ms {
+            None => assert!(published_ns <= self.started_ns, "the age of {oldest} is not known"),
+            Some(age_ms) if self.given_to_disk.contains(&oldest) || published_ns <= self.started_ns => {
+                assert!(age_ms >= expected_ms, "{oldest} is {expected_ms} ms old, not {age_ms}");
+            }
+            Some(age_ms) => assert_eq!(age_ms, expected_ms, "the age of {oldest}"),
         }
     }
 

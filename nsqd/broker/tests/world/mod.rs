@@ -63,6 +63,8 @@ pub(crate) struct World {
 
     // The model.
     next_number: Number,
+    /// When each number was published, by number.
+    published_ns: Vec<u64>,
     backlog: BTreeMap<Number, Option<u64>>,
     paused: bool,
     expects_channels: bool,
@@ -92,6 +94,7 @@ impl World {
             started_ns: 1_000 * MS,
             step: 0,
             next_number: 0,
+            published_ns: Vec::new(),
             backlog: BTreeMap::new(),
             paused: false,
             expects_channels: false,
@@ -148,6 +151,7 @@ impl World {
             return;
         }
         self.next_number = numbers.end;
+        self.published_ns.resize(numbers.end as usize, self.now_ns);
         let published = self.topic.publish(self.now(), publication, delay);
         let accepted = published.is_ok();
         if accepted {
@@ -178,7 +182,7 @@ impl World {
         self.settle();
     }
 
-    fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         self.paused || self.expects_channels || self.channels.is_empty()
     }
 
