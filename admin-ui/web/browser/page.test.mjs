@@ -87,7 +87,7 @@ describe("the overview", () => {
         await page.locator("tr.bad", { has: page.locator('th[title="red/workers"]') }).waitFor();
         await page.locator(".verdict.bad").waitFor();
         await page.waitForFunction(() => /^\(\d+\) Overview/.test(document.title));
-        assert.match(await row(page, "red/workers").locator("td.trouble").textContent(), /wait and no consumer is connected/);
+        assert.match(await row(page, "red/workers").locator("td.trouble").textContent(), /waits? and no consumer is connected/);
         cluster.consume(cluster.nsqd[0], "red", "workers");
         // What the first one had is counted as timed out for a minute: that is amber.
         await page.locator("tr:not(.bad)", { has: page.locator('th[title="red/workers"]') }).waitFor();
