@@ -81,6 +81,7 @@ fn topic_stats() -> TopicStats {
         global_msg_count: 4,
         in_flight_count: 1,
         message_count: 11,
+        oldest_age_ms: Some(65_000),
         paused: true,
         requeue_count: 2,
         timeout_count: 1,

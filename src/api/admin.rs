@@ -496,7 +496,8 @@ pub struct ChannelRow {
     pub channel: Option<String>,
     /// Messages that wait.
     pub depth: i64,
-    /// How long the oldest of them has waited, in milliseconds; `null` where no node says so.
+    /// How long ago the oldest message was published that waits or that consumers have, in milliseconds: 0 when there is
+    /// none; `null` where no node says so.
     pub oldest_age_ms: Option<i64>,
     /// Messages that came, a second, over the last 10; `null` while it is not known.
     pub rate_in: Option<f64>,

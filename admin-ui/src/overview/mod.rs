@@ -1,6 +1,7 @@
 //! Is anything wrong? One row a channel, of what all nodes said last and of what was before. Pure: the sampler tells it
 //! what it heard, and asks it for the picture.
 
+mod oldest;
 mod picture;
 mod trouble;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use nsq::api::admin::{ChannelRow, NodeRow, Overview, Totals, Update};
 use nsq::api::stats::Stats;
 
+use self::oldest::{Oldest, has_only_grown};
 use self::picture::{NodeState, Picture};
 use self::trouble::Signs;
 use crate::history::{History, Measure, Series, Subject};
@@ -86,14 +88,16 @@ impl Recorder {
             for (address, state) in self.picture.nodes() {
                 let Some(of_topic) = state.topics.get(topic) else { continue };
                 let silent = state.silent_since(now_ms).map(|since| (address.as_str(), since / 1000));
-                building.add_topic(of_topic.depth, of_topic.paused, silent);
+                building.add_topic(of_topic.depth, of_topic.oldest, of_topic.paused, silent);
             }
         }
         let mut message_count = 0_u64;
         let mut channels: Vec<ChannelRow> = Vec::with_capacity(rows.len());
         for ((topic, channel), building) in rows {
             message_count = message_count.saturating_add(building.message_count);
-            channels.push(self.row(topic, channel, building, spark));
+            let oldest_age_ms = building.oldest.age_ms(now_ms);
+            let row = self.row(topic, channel, building, spark);
+            channels.push(ChannelRow { oldest_age_ms, ..row });
         }
         sort(&mut channels);
         let nodes: Vec<NodeRow> =
@@ -167,15 +171,16 @@ impl Recorder {
     }
 }
 
-/// What changed from one overview to the next.
+/// What changed from one overview to the next. That the oldest message grows older is no change.
 #[must_use]
 pub fn update(before: Option<&Overview>, now: &Overview) -> Update {
     let key = |row: &ChannelRow| (row.topic.clone(), row.channel.clone());
     let mut known: BTreeMap<_, &ChannelRow> =
         before.into_iter().flat_map(|before| &before.channels).map(|row| (key(row), row)).collect();
+    let passed_ms = before.map_or(0, |before| now.at - before.at);
     let mut channels = Vec::new();
     for row in &now.channels {
-        if known.remove(&key(row)) != Some(row) {
+        if known.remove(&key(row)).is_none_or(|before| !is_same(before, row, passed_ms)) {
             channels.push(row.clone());
         }
     }
@@ -183,10 +188,18 @@ pub fn update(before: Option<&Overview>, now: &Overview) -> Update {
     Update { at: now.at, totals: now.totals.clone(), channels, gone, nodes: now.nodes.clone() }
 }
 
+/// Whether a row says nothing new, `passed_ms` later.
+fn is_same(before: &ChannelRow, now: &ChannelRow, passed_ms: i64) -> bool {
+    let (was, is) = (before.oldest_age_ms, now.oldest_age_ms);
+    has_only_grown(was, is, passed_ms)
+        && if was == is { before == now } else { *before == ChannelRow { oldest_age_ms: was, ..now.clone() } }
+}
+
 /// A row while nodes are added to it.
 #[derive(Debug, Default)]
 struct Building<'a> {
     row: ChannelRow,
+    oldest: Oldest,
     message_count: u64,
     /// The node that has been silent longest.
     silent: Option<(&'a str, u64)>,
@@ -199,7 +212,7 @@ impl<'a> Building<'a> {
         topic_paused: bool,
         silent: Option<(&'a str, u64)>,
     ) {
-        self.add_topic(channel.depth, topic_paused, silent);
+        self.add_topic(channel.depth, channel.oldest, topic_paused, silent);
         let row = &mut self.row;
         row.in_flight = row.in_flight.saturating_add(channel.in_flight);
         row.deferred = row.deferred.saturating_add(channel.deferred);
@@ -211,7 +224,8 @@ impl<'a> Building<'a> {
         self.message_count = self.message_count.saturating_add(channel.message_count);
     }
 
-    fn add_topic(&mut self, depth: i64, topic_paused: bool, silent: Option<(&'a str, u64)>) {
+    fn add_topic(&mut self, depth: i64, oldest: Oldest, topic_paused: bool, silent: Option<(&'a str, u64)>) {
+        self.oldest = self.oldest.or(oldest);
         self.row.depth = self.row.depth.saturating_add(depth);
         self.row.topic_paused |= topic_paused;
         self.row.nodes += 1;
@@ -325,6 +339,31 @@ mod tests {
             (overview.nodes[0].silent_ms, overview.nodes[0].reason.as_str()),
             (7_000, "connection refused")
         );
+    }
+
+    #[test]
+    fn the_oldest_message_of_all_nodes_grows_older_and_that_is_no_change() {
+        let aged = |oldest_age_ms| {
+            let channel = ChannelStats { oldest_age_ms, ..channel("c", 1, Some(1)) };
+            Stats { topics: Some(vec![topic("t", 0, vec![channel])]), ..Stats::default() }
+        };
+        let mut recorder = Recorder::default();
+        recorder
+            .keep_nodes(["a:1", "b:1", "old:1"].map(|node| (node.to_owned(), String::new(), String::new())));
+        recorder.observe("a:1", 1_000, aged(Some(400)));
+        recorder.observe("b:1", 1_000, aged(Some(90_000)));
+        recorder.observe("old:1", 1_000, aged(None));
+        let first = recorder.overview(1_000, 1_000, 0);
+        assert_eq!(first.channels[0].oldest_age_ms, Some(90_000));
+        recorder.observe("b:1", 2_000, aged(Some(91_020)));
+        let second = recorder.overview(2_000, 2_000, 0);
+        assert_eq!(second.channels[0].oldest_age_ms, Some(91_000));
+        assert_eq!(update(Some(&first), &second).channels, []);
+        // That one was finished: the other node's is the oldest now.
+        recorder.observe("b:1", 3_000, aged(Some(0)));
+        let third = recorder.overview(3_000, 3_000, 0);
+        assert_eq!(third.channels[0].oldest_age_ms, Some(2_400));
+        assert_eq!(update(Some(&second), &third).channels, third.channels);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nsq::api::stats::{ChannelStats, Stats, TopicStats};
 
+use super::oldest::Oldest;
 use crate::history::{MEASURES, Subject};
 
 /// How long a node's rates count without a new answer, in milliseconds.
@@ -38,6 +39,8 @@ pub(super) struct NodeState {
 pub(super) struct TopicState {
     /// Messages that wait for a channel.
     pub(super) depth: i64,
+    /// The oldest of them.
+    pub(super) oldest: Oldest,
     /// Whether it is paused.
     pub(super) paused: bool,
     /// Messages published, a second.
@@ -54,6 +57,8 @@ pub(super) struct TopicState {
 pub(super) struct ChannelState {
     /// Messages that wait.
     pub(super) depth: i64,
+    /// The oldest that waits or that consumers have.
+    pub(super) oldest: Oldest,
     /// Messages that consumers have.
     pub(super) in_flight: i64,
     /// Messages whose delay has not passed.
@@ -111,7 +116,8 @@ impl Picture {
         for topic in stats.topics.into_iter().flatten() {
             let name = topic.topic_name.clone();
             let known = before.remove(&name).unwrap_or_default();
-            let since = Since { seconds: seconds.filter(|_| known.message_count <= topic.message_count) };
+            let since =
+                Since { now_ms, seconds: seconds.filter(|_| known.message_count <= topic.message_count) };
             state.topics.insert(name, topic_state(known, topic, since));
         }
         state.started_s = stats.start_time;
@@ -199,9 +205,11 @@ impl NodeState {
     }
 }
 
-/// How much time lies between two answers; `None` if they cannot be compared.
+/// When an answer came, and how long after the one before.
 #[derive(Clone, Copy)]
 struct Since {
+    now_ms: u64,
+    /// `None` if the two cannot be compared.
     seconds: Option<f64>,
 }
 
@@ -229,6 +237,7 @@ fn topic_state(before: TopicState, now: TopicStats, since: Since) -> TopicState 
     TopicState {
         channels: channels.collect(),
         depth: now.depth,
+        oldest: before.oldest.heard(now.oldest_age_ms, since.now_ms),
         paused: now.paused,
         rate_in: since.rate(before.message_count, now.message_count),
         rate_out: since.rate_out(before.depth, came, now.depth),
@@ -239,6 +248,7 @@ fn topic_state(before: TopicState, now: TopicStats, since: Since) -> TopicState 
 fn channel_state(before: Option<ChannelState>, now: ChannelStats, since: Since) -> ChannelState {
     let held =
         |depth: i64, in_flight: i64, deferred: i64| depth.saturating_add(in_flight).saturating_add(deferred);
+    let oldest = before.as_ref().map(|before| before.oldest).unwrap_or_default();
     let rates = before.map_or_else(ChannelRates::default, |before| {
         let came = now.message_count.checked_sub(before.message_count);
         let was = held(before.depth, before.in_flight, before.deferred);
@@ -260,6 +270,7 @@ fn channel_state(before: Option<ChannelState>, now: ChannelStats, since: Since) 
     let connected = i64::try_from(clients.len()).unwrap_or(i64::MAX);
     ChannelState {
         depth: now.depth,
+        oldest: oldest.heard(now.oldest_age_ms, since.now_ms),
         in_flight: now.in_flight_count,
         deferred: now.deferred_count,
         message_count: now.message_count,

@@ -119,6 +119,18 @@ describe("the overview", () => {
         await close(page);
     });
 
+    it("says how old the oldest message is, and it grows older by itself", async () => {
+        await make("aging", "workers");
+        await cluster.publish(cluster.nsqd[0], "aging", ["1"]);
+        const page = await open();
+        const age = row(page, "aging/workers").locator("td.age");
+        await age.filter({ hasText: /^[3-9] s$/ }).waitFor();
+        const consumer = cluster.consume(cluster.nsqd[0], "aging", "workers");
+        await age.filter({ hasText: /^0 s$/ }).waitFor();
+        consumer.stop();
+        await close(page);
+    });
+
     it("shows names as text, whatever they are", async () => {
         await make("strange", "hash#ephemeral");
         cluster.consume(cluster.nsqd[0], "strange", "hash#ephemeral", {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { count, duration, nanoseconds, plural, quantile, rate, short, tick } from "./format";
+import { age, count, duration, nanoseconds, plural, quantile, rate, short, tick } from "./format";
 
 describe("numbers", () => {
     it("have commas, and are short only where they are long", () => {
@@ -21,6 +21,10 @@ describe("numbers", () => {
         expect(rate(12345.6)).toBe("12,346");
         expect(rate(null)).toBe("–");
         expect(rate(Number.NaN)).toBe("–");
+    });
+
+    it("are ages in whole seconds", () => {
+        expect([0, 1, 999, 1_000, 59_999, 65_400, null].map(age)).toEqual(["0 s", "< 1 s", "< 1 s", "1 s", "59 s", "1 min 5 s", "–"]);
     });
 
     it("fit on an axis", () => {

@@ -51,6 +51,13 @@ export function duration(milliseconds: number): string {
     return pair(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 
+/** How long the oldest message has waited: whole seconds, for below that it is another one each time one looks. */
+export function age(milliseconds: number | null): string {
+    if (milliseconds === null) return UNKNOWN;
+    if (milliseconds === 0) return "0 s";
+    return milliseconds < 1000 ? "< 1 s" : duration(Math.floor(milliseconds / 1000) * 1000);
+}
+
 /** Nanoseconds, as the API has them. */
 export function nanoseconds(value: number): string {
     return duration(value / 1e6);

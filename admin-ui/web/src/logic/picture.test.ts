@@ -27,6 +27,12 @@ describe("an update", () => {
         expect(after.sparks.get("a/c")).toEqual([0, 0, 0]);
     });
 
+    it("lets the oldest message grow older where nothing else is said", () => {
+        const ages = [row("a/old", { oldest_age_ms: 5_000 }), row("a/none", { oldest_age_ms: 0 }), row("a/unknown"), row("a/told", { oldest_age_ms: 9_000 })];
+        const after = updated(replaced(overview(1_000, ages)), update(3_500, [row("a/told", { oldest_age_ms: 20 })]));
+        expect(after.rows.map((one) => one.oldest_age_ms)).toEqual([7_500, 0, null, 20]);
+    });
+
     it("keeps sparklines short, even after a long pause", () => {
         let picture = before();
         for (let second = 2; second < 200; second++) picture = updated(picture, update(second * 1_000, []));

@@ -47,15 +47,23 @@ export function replaced(overview: Told<Overview>): Picture {
     return { at, totals, rows: overview.channels, nodes, message, sparks, byKey };
 }
 
-/** The event `update`: what changed. It has no sparklines, so each row's goes on with its depth. */
+/**
+ * The event `update`: what changed. It has no sparklines, so each row's goes on with its depth; and the oldest message of a
+ * row that it does not have is the same as before, and older by now.
+ */
 export function updated(before: Picture, update: Told<Update>): Picture {
     const { sparks, byKey } = before;
     for (const [topic, channel] of update.gone) {
         byKey.delete(key({ topic, channel }));
         sparks.delete(key({ topic, channel }));
     }
+    const passed = update.at - before.at;
+    for (const [name, row] of byKey) {
+        // 0 says that no message waits.
+        if (row.oldest_age_ms) byKey.set(name, { ...row, oldest_age_ms: Math.max(row.oldest_age_ms + passed, 1) });
+    }
     for (const row of update.channels) byKey.set(key(row), row);
-    const seconds = Math.round((update.at - before.at) / 1000);
+    const seconds = Math.round(passed / 1000);
     const points = Math.min(Math.max(seconds, 0), SPARK_POINTS);
     for (const [name, row] of byKey) {
         const spark = sparks.get(name) ?? [];
