@@ -166,6 +166,21 @@ describe("a channel", () => {
         await close(page);
     });
 
+    it("says how fast each client works", async () => {
+        await make("speed", "workers");
+        cluster.consume(cluster.nsqd[0], "speed", "workers");
+        const page = await open("topics/speed/workers");
+        const rates = page.locator("td.rate");
+        await rates.filter({ hasText: "–" }).first().waitFor();
+        const stop = load("speed", cluster.nsqd[0]);
+        await page.waitForFunction(() => {
+            const [sent, finished] = [...document.querySelectorAll("td.rate")].map((cell) => Number(cell.textContent));
+            return sent > 1 && finished > 1;
+        });
+        await stop();
+        await close(page);
+    });
+
     it("is paused and unpaused, and each node's answer is told", async () => {
         await make("pausing", "workers");
         const page = await open("topics/pausing/workers");
