@@ -357,10 +357,43 @@ describe("everywhere", () => {
         }
         await page.keyboard.press("?");
         await dialog(page).getByText("search topics and channels").waitFor();
+        await dialog(page).getByText("next row of a table").waitFor();
         await page.keyboard.press("Escape");
         await dialog(page).waitFor({ state: "detached" });
         await page.goBack();
         await page.getByRole("heading", { level: 1, name: "Counter" }).waitFor();
+        await close(page);
+    });
+
+    it("j and k move over the rows, and Enter opens one", async () => {
+        for (const channel of ["one", "two", "three"]) await make("keyed", channel);
+        const page = await open("?filter=keyed&sort=name");
+        await row(page, "keyed/one").waitFor();
+        const current = () => page.evaluate(() => document.activeElement?.closest("tr")?.querySelector("th")?.title);
+        const seen = [];
+        for (const key of ["j", "j", "j", "j", "k"]) {
+            await page.keyboard.press(key);
+            seen.push(await current());
+        }
+        // From the last row there is no way on.
+        assert.deepEqual(seen, ["keyed/one", "keyed/three", "keyed/two", "keyed/two", "keyed/three"]);
+        // The row keeps the focus when another comes before it.
+        await page.getByRole("columnheader", { name: "Depth" }).getByRole("button").click();
+        for (const key of ["j", "j"]) await page.keyboard.press(key);
+        assert.equal(await current(), "keyed/three");
+        await cluster.publish(cluster.nsqd[0], "keyed", ["1"]);
+        await cluster.post(cluster.nsqd[0], "/channel/empty?topic=keyed&channel=one");
+        await page.waitForFunction(() => document.querySelector("tbody th")?.title === "keyed/three");
+        assert.equal(await current(), "keyed/three");
+        await page.keyboard.press("Enter");
+        await page.getByRole("heading", { level: 1, name: "three of keyed" }).waitFor();
+        await page.goto(`${url}nodes`);
+        await page.locator("tbody tr").nth(1).waitFor();
+        await page.keyboard.press("j");
+        await page.keyboard.press("j");
+        const node = await page.evaluate(() => document.activeElement?.textContent);
+        await page.keyboard.press("Enter");
+        await page.getByRole("heading", { level: 1, name: node }).waitFor();
         await close(page);
     });
 
