@@ -8,7 +8,10 @@ describe("numbers", () => {
         expect(count(null)).toBe("–");
         expect(count(undefined)).toBe("–");
         expect(short(99_999_999)).toBe("99,999,999");
+        expect(count(-1234)).toBe("-1,234");
+        expect([0, 7, 999, 1000, 100_000, 1e6].map(count)).toEqual(["0", "7", "999", "1,000", "100,000", "1,000,000"]);
         expect(short(123_456_789)).toBe("123.5M");
+        expect([999_949_999, 999_950_000, 4.2e12, -2e9].map(short)).toEqual(["999.9M", "1B", "4.2T", "-2B"]);
         expect(plural(1, "message")).toBe("1 message");
         expect(plural(1200, "message")).toBe("1,200 messages");
     });

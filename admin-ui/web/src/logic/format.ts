@@ -1,8 +1,5 @@
 // Numbers as people read them. Widths stay alike from one second to the next, so that a live table does not twitch.
-
-const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-const TENTHS = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const SHORT = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+// Written by hand: the first `Intl.NumberFormat` of a page takes longer than all of its table.
 
 /** What stands where a number is not known. */
 export const UNKNOWN = "–";
@@ -12,23 +9,23 @@ const WHOLE_MAX = 99_999_999;
 
 /** `12,345`. */
 export function count(value: number | null | undefined): string {
-    return value == null || !Number.isFinite(value) ? UNKNOWN : WHOLE.format(value);
+    return value == null || !Number.isFinite(value) ? UNKNOWN : grouped(value);
 }
 
 /** The same, shortened where it is too long for a column: `123.5M`. */
 export function short(value: number | null | undefined): string {
-    return value != null && Math.abs(value) > WHOLE_MAX ? SHORT.format(value) : count(value);
+    return value != null && Math.abs(value) > WHOLE_MAX ? compact(value) : count(value);
 }
 
 /** A rate a second: one decimal as long as that says something. */
 export function rate(value: number | null | undefined): string {
     if (value == null || !Number.isFinite(value)) return UNKNOWN;
-    return Math.abs(value) < 99.95 ? TENTHS.format(value) : short(Math.round(value));
+    return Math.abs(value) < 99.95 ? value.toFixed(1) : short(Math.round(value));
 }
 
 /** A number on an axis, as short as can be. */
 export function tick(value: number): string {
-    return Math.abs(value) >= 10_000 ? SHORT.format(value) : String(Math.round(value * 1000) / 1000);
+    return Math.abs(value) >= 10_000 ? compact(value) : String(Math.round(value * 1000) / 1000);
 }
 
 /** `1 message`, `2 messages`. */
@@ -73,6 +70,21 @@ export function quantile(share: number): string {
 /** The time of day, in the viewer's zone. */
 export function clock(unixMilliseconds: number): string {
     return new Date(unixMilliseconds).toLocaleTimeString("en-GB");
+}
+
+function grouped(value: number): string {
+    return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** With at most one decimal, and the letter of the greatest unit that leaves a number below 1,000. */
+function compact(value: number): string {
+    let scaled = value;
+    for (const unit of ["", "K", "M", "B"]) {
+        const text = Math.round(scaled * 10) / 10;
+        if (Math.abs(text) < 1000) return `${text}${unit}`;
+        scaled /= 1000;
+    }
+    return `${Math.round(scaled * 10) / 10}T`;
 }
 
 function ordinal(value: number): string {
