@@ -73,6 +73,10 @@ step_page() {
     build_for_tests
     NSQ_PROGRAMS=$(realpath "$target/debug")
     export NSQ_PROGRAMS
+    if install_python_tests examples/primes/requirements.txt; then
+        PRIMES_PYTHON=$PWD/$venv/bin/python
+        export PRIMES_PYTHON
+    fi
     (cd admin-ui/web && npm run --silent browser)
 }
 

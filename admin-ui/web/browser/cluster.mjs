@@ -14,6 +14,11 @@ const START_MS_MAX = 30_000;
 /** Where the daemons are. */
 export const PROGRAMS = resolve(process.env.NSQ_PROGRAMS ?? join(import.meta.dirname, "../../../target/debug"));
 
+/** A Python that has what the prime example runs on; where it is not named, what wants the example is skipped. */
+export const PYTHON = process.env.PRIMES_PYTHON;
+
+const PRIMES = resolve(import.meta.dirname, "../../../examples/primes");
+
 /** A daemon: its process, and where it listens. */
 export class Daemon {
     constructor(child, http, tcp) {
@@ -33,6 +38,7 @@ export class Daemon {
 export class Cluster {
     daemons = [];
     consumers = [];
+    programs = [];
 
     /** With these flags for each nsqd. */
     static async start(nodes, flags = []) {
@@ -99,8 +105,16 @@ export class Cluster {
         return consumer;
     }
 
+    /** A program of the prime example. */
+    primes(script, ...flags) {
+        const program = new Daemon(spawn(PYTHON, [script, ...flags], { cwd: PRIMES, stdio: "ignore" }));
+        this.programs.push(program);
+        return program;
+    }
+
     async stop() {
         for (const consumer of this.consumers) consumer.stop();
+        await Promise.all(this.programs.map((program) => program.stop("SIGKILL")));
         await Promise.all(this.daemons.map((daemon) => daemon.stop()));
         await rm(this.directory, { recursive: true, force: true });
     }

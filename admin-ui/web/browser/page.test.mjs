@@ -9,7 +9,7 @@ import { after, before, describe, it } from "node:test";
 
 import axe from "axe-core";
 
-import { Cluster, PROGRAMS } from "./cluster.mjs";
+import { Cluster, PROGRAMS, PYTHON } from "./cluster.mjs";
 import { launch, visit } from "./window.mjs";
 
 let cluster, admin, url, browser;
@@ -92,6 +92,30 @@ describe("the overview", () => {
         // What the first one had is counted as timed out for a minute: that is amber.
         await page.locator("tr:not(.bad)", { has: page.locator('th[title="red/workers"]') }).waitFor();
         await stop();
+        await close(page);
+    });
+
+    it("shows the prime example moving, and who is missing when its worker stops", { skip: PYTHON === undefined && "PRIMES_PYTHON names no Python with pynsq" }, async () => {
+        const node = cluster.nsqd[0];
+        const worker = () => cluster.primes("worker.py", `--nsqd=${node.tcp}`, `--lookupd-http-address=${cluster.lookupd.http}`, "--max-in-flight=10");
+        const page = await open("?sort=name");
+        const numbers = cluster.primes("publish_numbers.py", `--nsqd=${node.tcp}`, "--to=100000", "--rate=20");
+        const first = worker();
+        const cells = row(page, "numbers/worker_group_a");
+        await cells.locator("td.clients", { hasText: "1" }).waitFor();
+        await page.waitForFunction(() => {
+            const cells = document.querySelector('tr:has(th[title="numbers/worker_group_a"])');
+            return [...(cells?.querySelectorAll("td.rate") ?? [])].every((cell) => Number(cell.textContent) > 1);
+        });
+        // What it judged waits for somebody.
+        await row(page, "prime").locator("td.trouble", { hasText: "the topic has no channel" }).waitFor();
+        await first.stop();
+        await page.locator("tr.bad", { has: page.locator('th[title="numbers/worker_group_a"]') }).waitFor();
+        await cells.locator("td.trouble", { hasText: "no consumer is connected" }).waitFor();
+        const second = worker();
+        await page.locator("tr:not(.bad)", { has: page.locator('th[title="numbers/worker_group_a"]') }).waitFor();
+        await numbers.stop();
+        await second.stop();
         await close(page);
     });
 
