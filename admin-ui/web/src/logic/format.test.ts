@@ -26,8 +26,9 @@ describe("numbers", () => {
         expect(rate(Number.NaN)).toBe("–");
     });
 
-    it("are ages in whole seconds", () => {
-        expect([0, 1, 999, 1_000, 59_999, 65_400, null].map(age)).toEqual(["0 s", "< 1 s", "< 1 s", "1 s", "59 s", "1 min 5 s", "–"]);
+    it("are ages in one unit", () => {
+        expect([0, 1, 999, 1_000, 59_999, 99_999, 100_000, 5_999_999].map(age)).toEqual(["0 s", "< 1 s", "< 1 s", "1 s", "59 s", "99 s", "1 min", "99 min"]);
+        expect([6_000_000, 47.9 * 3_600_000, 48 * 3_600_000, 9e10, null].map(age)).toEqual(["1 h", "47 h", "2 d", "1,041 d", "–"]);
     });
 
     it("fit on an axis", () => {

@@ -48,11 +48,16 @@ export function duration(milliseconds: number): string {
     return pair(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 
-/** How long the oldest message has waited: whole seconds, for below that it is another one each time one looks. */
+/** How long the oldest message has waited, in one unit, for the narrow column of a live table: `99 s`, `99 min`, `47 h`, `3 d`. */
 export function age(milliseconds: number | null): string {
     if (milliseconds === null) return UNKNOWN;
-    if (milliseconds === 0) return "0 s";
-    return milliseconds < 1000 ? "< 1 s" : duration(Math.floor(milliseconds / 1000) * 1000);
+    // Below a second it is another message each time one looks.
+    if (milliseconds > 0 && milliseconds < 1000) return "< 1 s";
+    const seconds = milliseconds / 1000;
+    if (seconds < 100) return `${Math.floor(seconds)} s`;
+    if (seconds < 6_000) return `${Math.floor(seconds / 60)} min`;
+    if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
+    return `${count(Math.floor(seconds / 86_400))} d`;
 }
 
 /** Nanoseconds, as the API has them. */
