@@ -3,7 +3,7 @@
 # is missing and calls this.
 #
 # No image is fetched. The base image is a Debian made here, once, and kept in target/docker; it serves for the build and
-# for Python. The Rust toolchain is the one of this machine, lent to the build. Crates and packages come from the
+# for Python. The Rust toolchain and Node.js are those of this machine, lent to the build. Crates and packages come from the
 # registries, as everywhere. All else is removed at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,14 +26,17 @@ main() {
     mkdir -p "$storage" "$TMPDIR"
     trap remove_storage EXIT
     [ -f "$base" ] || make_base
-    echo "base image: Debian $release, the toolchain of this machine: $(rustc --version)"
+    echo "base image: Debian $release, the toolchain of this machine: $(rustc --version), Node.js $(node --version)"
     local container
     container=$($BUILDAH from scratch)
     $BUILDAH add --quiet "$container" "$base" / >/dev/null
-    $BUILDAH config --env CARGO_HOME=/usr/local/cargo --env PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+    # npm is to find what it is lent, and to trust whom this machine trusts.
+    $BUILDAH run "$container" -- ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+    $BUILDAH config --env npm_config_cafile=/etc/ssl/certs/ca-certificates.crt "$container"
+    $BUILDAH config --env CARGO_HOME=/usr/local/cargo --env PATH=/usr/local/rust/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
     $BUILDAH commit --quiet --rm "$container" base >/dev/null
 
-    build Dockerfile nsq --build-arg BUILD_IMAGE=localhost/base ${PACKAGES:+--build-arg PACKAGES="$PACKAGES"}
+    build Dockerfile nsq --build-arg BUILD_IMAGE=localhost/base --build-arg NODE_IMAGE=localhost/base ${PACKAGES:+--build-arg PACKAGES="$PACKAGES"}
     build primes.Dockerfile nsq-primes --build-arg PYTHON_IMAGE=localhost/base
     "$venv/bin/python" -m pytest --basetemp="$storage/tests" docker/tests/test_image.py
     echo "size of the image nsq: $($BUILDAH images --format '{{.Size}}' nsq)"
@@ -45,7 +48,11 @@ build() {
     shift 2
     # A machine may reach the registries through something that only its own certificates vouch for.
     local certificates=/etc/ssl/certs/ca-certificates.crt lent
-    lent=(--volume "$(rustc --print sysroot):/usr/local/rust:ro")
+    lent=(
+        --volume "$(rustc --print sysroot):/usr/local/rust:ro"
+        --volume "$(node --print process.execPath):/usr/local/bin/node:ro"
+        --volume "$(npm root --global)/npm:/usr/local/lib/node_modules/npm:ro"
+    )
     [ ! -f "$certificates" ] || lent+=(--volume "$certificates:$certificates:ro")
     echo "building $tag of $file"
     logged "$tag" $BUILDAH bud --format docker "${lent[@]}" "$@" --file "$file" --tag "$tag" .

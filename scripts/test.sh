@@ -226,6 +226,8 @@ step_compose() {
 step_image() {
     need buildah "buildah --version" "apt-get install --yes buildah" || return 0
     need debootstrap "debootstrap --version" "apt-get install --yes debootstrap" || return 0
+    need "Node.js 20.19" "node --eval process.exit(process.features.require_module?0:1)" "apt-get install --yes nodejs npm" || return 0
+    need npm "npm --version" "apt-get install --yes npm" || return 0
     if [ "$(id -u)" -ne 0 ]; then
         skip "root is missing, which making a base image needs" "sudo make image" || return 0
     fi

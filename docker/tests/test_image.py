@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 
@@ -12,7 +13,7 @@ from names import ADDRESS, NameServer
 
 IMAGE = os.environ.get("NSQ_IMAGE", "nsq")
 PRIMES_IMAGE = os.environ.get("NSQ_PRIMES_IMAGE", "nsq-primes")
-PROGRAMS = os.environ.get("NSQ_PROGRAMS", "nsqd nsqlookupd nsq").split()
+PROGRAMS = os.environ.get("NSQ_PROGRAMS", "nsqd nsqlookupd nsqadmin nsq").split()
 USER = 65532
 
 NUMBERS = range(1, 21)
@@ -51,7 +52,7 @@ def test_the_image_says_how_it_is_run():
     assert config["User"] == f"{USER}:{USER}"
     assert config["WorkingDir"] == "/data"
     assert config["Volumes"] == {"/data": {}}
-    assert set(config["ExposedPorts"]) == {f"{port}/tcp" for port in (4150, 4151, 4160, 4161)}
+    assert set(config["ExposedPorts"]) == {f"{port}/tcp" for port in (4150, 4151, 4160, 4161, 4171)}
     assert config["Cmd"] == ["/nsqd"] and not config.get("Entrypoint")
     assert config["Healthcheck"]["Test"] == ["CMD", "/nsq", "ping"]
 
@@ -101,13 +102,34 @@ def test_numbers_survive_a_stop_and_are_judged_by_a_worker_that_finds_them(conta
     assert worker.terminate() == 0, worker.lines
 
 
+def test_the_page_is_in_the_image_and_shows_what_the_nodes_say(container):
+    image = container(IMAGE)
+    nsqd = image.start("/nsqd", "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
+    _, http = addresses(nsqd)
+    request(f"http://{http}/pub?topic=numbers", b"97")
+    admin = image.start("/nsqadmin", "--http-address=127.0.0.1:0", f"--nsqd-http-address={http}", "--data-path=/data")
+    assert admin.uid() == USER
+    page = admin.wait_for(r"HTTP: listening on (\S+)")[1]
+    index = request(f"http://{page}/").decode()
+    scripts = re.findall(r'src="(?:\./)?(static/[^"]+\.js)"', index)
+    assert scripts and all(request(f"http://{page}/{script}") for script in scripts), index
+    (row,) = json.loads(request(f"http://{page}/api/overview"))["channels"]
+    assert (row["topic"], row["depth"]) == ("numbers", 1)
+    assert admin.terminate() == 0, admin.lines
+
+
 @pytest.mark.skipif("nsq" not in PROGRAMS, reason="the image was built without nsq")
 def test_the_health_check_tells_a_running_daemon_from_a_stopped_one(container):
     image = container(IMAGE)
     check = image_config(IMAGE)["Healthcheck"]["Test"][1:]
-    for program in ("/nsqd", "/nsqlookupd"):
-        daemon = image.start(program, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
-        _, http = addresses(daemon)
+    started = {
+        "/nsqd": ["--tcp-address=127.0.0.1:0"],
+        "/nsqlookupd": ["--tcp-address=127.0.0.1:0"],
+        "/nsqadmin": ["--nsqd-http-address=127.0.0.1:4151"],
+    }
+    for program, flags in started.items():
+        daemon = image.start(program, "--http-address=127.0.0.1:0", *flags)
+        http = daemon.wait_for(r"HTTP: listening on (\S+)")[1]
         # As compose.yaml writes it: the ports that the image's own check asks may belong to somebody else here.
         asked = image.start(*check, f"--http-address={http}")
         assert asked.exit_code() == 0, asked.lines

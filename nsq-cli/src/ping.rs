@@ -7,9 +7,9 @@ use nsq::client::{HttpClient, HttpError};
 use crate::failure::{Failure, causes, printable};
 use crate::values;
 
-/// Where the daemons listen unless they are told otherwise: nsqd, and where there is none, nsqlookupd.
-const NSQD: &str = "127.0.0.1:4151";
-const NSQLOOKUPD: &str = "127.0.0.1:4161";
+/// Where the daemons listen unless they are told otherwise: the first that is there is asked.
+const USUAL: [(&str, &str); 3] =
+    [("127.0.0.1:4151", "nsqd"), ("127.0.0.1:4161", "nsqlookupd"), ("127.0.0.1:4171", "nsqadmin")];
 
 /// Asks a daemon whether it is well, for health checks: the exit code is 0 if so, and 1 if not, with the reason.
 ///
@@ -17,8 +17,8 @@ const NSQLOOKUPD: &str = "127.0.0.1:4161";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The HTTP address of an nsqd or nsqlookupd. [default: nsqd on 127.0.0.1:4151, or nsqlookupd on 127.0.0.1:4161 where
-    /// nothing listens there]
+    /// The HTTP address of an nsqd, nsqlookupd or nsqadmin. [default: nsqd on 127.0.0.1:4151; where nothing listens there,
+    /// nsqlookupd on 127.0.0.1:4161; nor there, nsqadmin on 127.0.0.1:4171]
     #[arg(long, value_name = "HOST:PORT", value_parser = values::address)]
     http_address: Option<String>,
     /// How long it may take to answer.
@@ -43,18 +43,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn ping(address: Option<String>) -> Result<(), String> {
-    let Some(address) = address else {
-        return match HttpClient::new(NSQD).ping().await {
-            Err(HttpError::Connect { .. }) => match HttpClient::new(NSQLOOKUPD).ping().await {
-                Err(HttpError::Connect { .. }) => {
-                    Err(format!("nothing listens on {NSQD} (nsqd) or {NSQLOOKUPD} (nsqlookupd)"))
-                }
-                answer => answer.map_err(why),
-            },
-            answer => answer.map_err(why),
-        };
-    };
-    HttpClient::new(address).ping().await.map_err(why)
+    if let Some(address) = address {
+        return HttpClient::new(address).ping().await.map_err(why);
+    }
+    for (address, _) in USUAL {
+        match HttpClient::new(address).ping().await {
+            Err(HttpError::Connect { .. }) => {}
+            answer => return answer.map_err(why),
+        }
+    }
+    let [first, second, third] = USUAL.map(|(address, name)| format!("{address} ({name})"));
+    Err(format!("nothing listens on {first}, {second} or {third}"))
 }
 
 /// A daemon that says itself what is wrong is given its own words.
