@@ -33,7 +33,8 @@ pub struct ProducerOptions {
     /// How many publications may be on their way to nsqd; as many again may wait for that. Calls beyond wait.
     pub max_in_flight: usize,
     /// How often a publication is tried again after the connection was lost, all nsqd were out of reach, or one could
-    /// not take it (`E_PUB_FAILED` and its like).
+    /// not take it (`E_PUB_FAILED` and its like). What one could not take was a try of all that wait for the same topic:
+    /// they fail together.
     pub retries: u32,
     /// The pauses when all nsqd failed in a row.
     pub reconnect: Backoff,

@@ -165,12 +165,17 @@ impl Driver {
         }
         // All have been tried. Whoever waits learns of it now, not after the pause.
         let error = Arc::new(error);
+        self.take_accepted();
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting = self.retried(waiting, || PublishError::Unreachable(Arc::clone(&error)));
+    }
+
+    /// Looks at what was accepted, as far as there is room.
+    fn take_accepted(&mut self) {
         while self.waiting.len() < self.options.max_in_flight {
             let Ok(publication) = self.accepted.try_recv() else { break };
             self.waiting.push_back(publication);
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        self.waiting = self.retried(waiting, || PublishError::Unreachable(Arc::clone(&error)));
     }
 
     // ---- publishing ----------------------------------------------------------------------------------
@@ -238,8 +243,8 @@ impl Driver {
         }
     }
 
-    /// The first of the unconfirmed is answered; the others are sent again, which costs them no try: after an error
-    /// nsqd reads no further.
+    /// The first of the unconfirmed is answered; the others are sent again: after an error nsqd reads no further. That
+    /// costs them no try, unless nsqd has trouble with what they are published to.
     fn handle_refused(&mut self, error: ServerError) {
         tracing::warn!("nsqd refused a message: {error}");
         let refused = self.unconfirmed.pop_front();
@@ -247,15 +252,32 @@ impl Driver {
         if error.is_servers_trouble() || refused.is_none() {
             self.rotation.handle_lost(Duration::ZERO, fastrand::f64());
         }
-        let again = if error.is_servers_trouble() {
-            self.retried(refused, || PublishError::Refused(error.clone()))
-        } else {
-            if let Some(refused) = refused {
-                refused.end(Err(PublishError::Refused(error)));
+        match refused {
+            Some(refused) if error.is_servers_trouble() => {
+                let topic = refused.topic;
+                self.send_first(VecDeque::from([refused]));
+                self.handle_trouble(topic, &error);
             }
-            VecDeque::new()
-        };
-        self.send_first(again);
+            Some(refused) => {
+                refused.end(Err(PublishError::Refused(error)));
+                self.send_first(VecDeque::new());
+            }
+            None => self.send_first(VecDeque::new()),
+        }
+    }
+
+    /// nsqd could not take a message of `topic`. That is a failed try of all that wait for this topic: where each failed
+    /// by itself, on a connection of its own and after a pause, the last would be answered when nobody listens any more.
+    fn handle_trouble(&mut self, topic: TopicName, error: &ServerError) {
+        self.take_accepted();
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let again = waiting.filter_map(|publication| {
+            if publication.topic != topic {
+                return Some(publication);
+            }
+            self.tried(publication, || PublishError::Refused(error.clone()))
+        });
+        self.waiting = again.collect();
     }
 
     fn handle_lost(&mut self, error: ConnectionError, stood: Duration) {
@@ -279,16 +301,17 @@ impl Driver {
         tried: impl IntoIterator<Item = Publication>,
         error: impl Fn() -> PublishError,
     ) -> VecDeque<Publication> {
-        let mut again = VecDeque::new();
-        for mut publication in tried {
-            if publication.tries < self.options.retries {
-                publication.tries += 1;
-                again.push_back(publication);
-            } else {
-                publication.end(Err(error()));
-            }
+        tried.into_iter().filter_map(|publication| self.tried(publication, &error)).collect()
+    }
+
+    /// Counts a failed try, and gives the publication if it may be tried again; else it fails.
+    fn tried(&self, mut publication: Publication, error: impl Fn() -> PublishError) -> Option<Publication> {
+        if publication.tries >= self.options.retries {
+            publication.end(Err(error()));
+            return None;
         }
-        again
+        publication.tries += 1;
+        Some(publication)
     }
 
     // ---- the end -------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 //! `nsq pub`: nothing that was read is lost or cut, and the exit code says whether all of it is confirmed.
 
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nsq_tests::process::Signal;
 use nsq_tests::{Daemon, differences, each, shared};
@@ -126,6 +128,77 @@ fn a_record_without_an_end_is_not_kept() {
     assert_eq!(bodies(&daemon, "cli_pub_endless", 1), [b"first"]);
     let run = nsq_with_input(&["pub", "cli_pub_endless", "12345", "--max-msg-size=4", &to(&daemon)], b"");
     assert_eq!(run.status.code(), Some(1), "{}", run.stderr);
+}
+
+#[test]
+fn records_that_nsqd_has_no_room_for_are_given_up_together() {
+    each([("one", &[][..]), ("a stand-in", &["--failover"])], |(_, further)| {
+        let (address, connections) = full_after(10);
+        let address = format!("--nsqd-tcp-address={address}");
+        let arguments = [&["pub", "t", &address], *further].concat();
+        let input: String = (0..40_000).map(|number| format!("{number}\n")).collect();
+        let run = nsq_with_input(&arguments, input.as_bytes());
+        assert_eq!(run.status.code(), Some(1), "{}", run.stderr);
+        for text in
+            ["record 11 was not published to ", "E_PUB_FAILED PUB failed full", "; 10 records confirmed, "]
+        {
+            assert!(run.stderr.contains(text), "{}", run.stderr);
+        }
+        let connections = connections.load(Ordering::SeqCst);
+        assert!(connections < PATIENT_CONNECTIONS, "{connections} connections, {}", run.stderr);
+    });
+}
+
+/// How many connections are refused a publish before all are taken, so that whoever tries on comes to an end.
+const PATIENT_CONNECTIONS: usize = 12;
+
+/// An nsqd that takes so many messages and has no room for more. How many connections it had is counted.
+fn full_after(room: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    std::thread::spawn(move || {
+        let mut room = room;
+        for stream in listener.incoming().flatten() {
+            if counted.fetch_add(1, Ordering::SeqCst) + 1 >= PATIENT_CONNECTIONS {
+                room = usize::MAX;
+            }
+            // Whoever goes away is not to be answered.
+            let _ = serve(stream, &mut room);
+        }
+    });
+    (address, connections)
+}
+
+/// Answers commands until there is no room for what is published.
+fn serve(mut stream: TcpStream, room: &mut usize) -> std::io::Result<()> {
+    let mut commands = BufReader::new(stream.try_clone()?);
+    commands.read_exact(&mut [0; 4])?;
+    loop {
+        let mut line = String::new();
+        if commands.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let (kind, said) = match line.split_whitespace().next() {
+            Some("IDENTIFY") => (0, &b"{}"[..]),
+            Some("PUB") if *room > 0 => (0, &b"OK"[..]),
+            Some("PUB") => (1, &b"E_PUB_FAILED PUB failed full"[..]),
+            // The answer to a heartbeat.
+            _ => continue,
+        };
+        let mut length = [0; 4];
+        commands.read_exact(&mut length)?;
+        commands.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize])?;
+        let size = (4 + said.len() as u32).to_be_bytes();
+        stream.write_all(&[&size, &u32::to_be_bytes(kind)[..], said].concat())?;
+        if kind == 1 {
+            // What is not read would take the answer away with the connection.
+            stream.shutdown(Shutdown::Write)?;
+            return std::io::copy(&mut commands, &mut std::io::sink()).map(|_| ());
+        }
+        *room -= usize::from(line.starts_with("PUB"));
+    }
 }
 
 #[test]
