@@ -8,7 +8,7 @@ use nsq::daemon::http::{HttpError, Query, Reply};
 use nsq::wire::name::TopicName;
 
 use super::{HttpState, arguments};
-use crate::node::Durability;
+use crate::node::{AdminError, Durability};
 
 pub(super) async fn create(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
     let topic = arguments::topic(&query)?;
@@ -20,7 +20,7 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, query: Query) ->
                 .filter(|level| !topic.is_ephemeral() || !level.is_durable())
                 .ok_or_else(|| invalid_durability(&topic, level))?;
             let created = state.node.create_topic_with(topic, durability);
-            created.map_err(|error| arguments::refusal("/topic/create", error))?;
+            created.map_err(|error| refused_durability(&topic, durability, error))?;
         }
     }
     Ok(Reply::Empty)
@@ -31,6 +31,18 @@ fn invalid_durability(topic: &TopicName, level: &str) -> HttpError {
     let known = if topic.is_ephemeral() { "memory, for it is ephemeral" } else { "memory, os or disk" };
     tracing::warn!(topic = %topic, "topic {topic} cannot have the durability {level:?}: it is {known}");
     HttpError::new(StatusCode::BAD_REQUEST, "INVALID_DURABILITY")
+}
+
+/// As above: a code cannot say what to do about it.
+fn refused_durability(topic: &TopicName, level: Durability, error: AdminError) -> HttpError {
+    if matches!(error, AdminError::DurabilityConflict) {
+        tracing::warn!(
+            topic = %topic,
+            "topic {topic} cannot have the durability {level}: its messages are kept elsewhere, between memory and the \
+             levels os and disk it cannot go; delete it first"
+        );
+    }
+    arguments::refusal("/topic/create", error)
 }
 
 pub(super) async fn delete(State(state): State<Arc<HttpState>>, query: Query) -> Result<Reply, HttpError> {
