@@ -101,15 +101,17 @@ options! {
         "Queues" {
             /// How many waiting messages of a topic stay in memory; older ones go to disk. With 0 every message is
             /// written to the journal before it is acknowledged, and outlives the process however that ends; with
-            /// --sync-every=1 as well it is on the disk, and outlives a loss of power (docs/durability.md).
+            /// --sync-every=1 as well it is on the disk, and outlives a loss of power. For one topic,
+            /// `POST /topic/create?topic=NAME&durability=memory|os|disk` chooses the same (docs/durability.md).
             pub mem_queue_size: usize = flag("mem-queue-size").default("10000"),
             /// The size at which NSQ begins another queue file, in bytes.
             pub max_bytes_per_file: i64 = flag("max-bytes-per-file").default("104857600").no_effect(),
-            /// With --mem-queue-size=0: after how many messages, of all topics together, the journal is synced to the
-            /// disk. With 1 no message is acknowledged before it is.
+            /// With --mem-queue-size=0, and for topics made with durability=os or disk: after how many messages, of all
+            /// topics together, the journal is synced to the disk. With 1, and of topics made with durability=disk, no
+            /// message is acknowledged before it is.
             pub sync_every: u64 = flag("sync-every").default("2500"),
-            /// With --mem-queue-size=0: how long a message may wait to be synced to the disk. Otherwise: how often
-            /// positions, attempts and due times are saved while they change.
+            /// With --mem-queue-size=0, and for topics made with durability=os or disk: how long a message may wait to be
+            /// synced to the disk. Otherwise: how often positions, attempts and due times are saved while they change.
             pub sync_timeout: Duration = flag("sync-timeout").default("2s"),
             /// How many bytes of the file system are to stay free: with less, no message is taken that needs the disk.
             /// -1 is 1 % of it, at most 256 MiB. PUT /config/min_free_disk changes it until the next start.
