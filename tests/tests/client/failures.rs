@@ -68,6 +68,32 @@ async fn without_retries_the_caller_learns_that_the_daemon_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_cannot_be_published_to_holds_up_no_other() {
+    if differences::is_original() {
+        // It has a durability for the daemon only.
+        return;
+    }
+    let daemon = Daemon::with(&["--min-free-disk=4611686018427387904"]);
+    let (durable, light) = (topic("client_durable"), topic("client_light"));
+    daemon.act("/topic/create?topic=client_durable&durability=os");
+    let producer = producer(&[daemon.tcp]);
+    let mut confirmations = Vec::new();
+    for number in 0..100 {
+        for topic in [&durable, &light] {
+            confirmations.push(producer.enqueue(topic, number.to_string()).await.unwrap());
+        }
+    }
+    for (place, confirmation) in confirmations.into_iter().enumerate() {
+        match confirmation.await {
+            Err(PublishError::Refused(error)) if place % 2 == 0 => assert_eq!(error.code(), "E_PUB_FAILED"),
+            outcome => assert!(outcome.is_ok() && place % 2 == 1, "{place}: {outcome:?}"),
+        }
+    }
+    producer.close().await;
+    assert_eq!(daemon.topic_stats("client_light")["depth"], 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_nsqd_takes_over_and_what_was_confirmed_is_somewhere() {
     let (first, second) = (Daemon::start(), Daemon::start());
     let topic = topic("client_failover");
