@@ -43,7 +43,7 @@ use self::writer::Writer;
 use super::files::{Directory, Files};
 use super::reserve::{RESERVE_BYTES, Reserve};
 use super::segments::Segments;
-use super::segments::record::{HEADER_BYTES, Location};
+use super::segments::record::{Location, batch_prefix_bytes};
 use super::{Damage, Log, LogError, SavedTopic, TopicNumber, image};
 
 /// How a [`Journal`] is run.
@@ -175,7 +175,7 @@ impl Journal {
         let (name, had_state) = (topic.name, topic.image.is_some());
         let state = fetch::state(&mut self.segments, number, topic)?;
         for place in &state.damaged {
-            self.keep_aside(*place);
+            self.keep_aside(*place, 0);
             self.damage.images += 1;
         }
         if !state.damaged.is_empty() || !had_state {
@@ -192,7 +192,7 @@ impl Journal {
 
     /// Forgets a batch whose bytes are not what was written.
     fn condemn(&mut self, topic: TopicNumber, first: Position, place: Place) {
-        self.keep_aside(place);
+        self.keep_aside(place, batch_prefix_bytes(self.index.name(topic)));
         self.draft.drop_batch(topic, first);
         self.damage.batches += 1;
         tracing::warn!(
@@ -202,10 +202,8 @@ impl Journal {
         );
     }
 
-    fn keep_aside(&mut self, place: Place) {
-        let offset = place.location().offset;
-        let range = offset..offset + HEADER_BYTES as u64 + u64::from(place.bytes);
-        if let Some(file) = self.aside.keep(&mut self.segments, place.segment, range) {
+    fn keep_aside(&mut self, place: Place, before: u64) {
+        if let Some(file) = self.aside.keep(&mut self.segments, place.segment, place.record(before)) {
             tracing::warn!(file, "damaged bytes of the journal were copied");
         }
     }

@@ -4,6 +4,7 @@
 //! come from. It knows numbers and places, and reads nothing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
 use nsq::wire::name::TopicName;
 use nsqd_broker::storage::{BatchSummary, Position};
@@ -52,6 +53,12 @@ impl Place {
     pub(super) fn summary(&self, first: Position) -> BatchSummary {
         let (count, aside) = (self.count & !ASIDE, self.count & ASIDE != 0);
         BatchSummary { first, count, aside, bytes: u64::from(self.bytes) }
+    }
+
+    /// Where the record is, if its payload has so many bytes before those that are counted.
+    pub(super) fn record(&self, before: u64) -> Range<u64> {
+        let offset = self.location().offset;
+        offset..offset + HEADER_BYTES as u64 + before + u64::from(self.bytes)
     }
 
     /// About what the record takes in its segment, and never more.

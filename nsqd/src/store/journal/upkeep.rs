@@ -250,7 +250,7 @@ impl Journal {
             return Ok(());
         };
         for place in &state.damaged {
-            self.keep_aside(*place);
+            self.keep_aside(*place, 0);
             self.damage.images += 1;
         }
         draft.save(number, image.name, &image::encode(&image))

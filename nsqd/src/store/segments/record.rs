@@ -188,6 +188,11 @@ impl<'a> BatchPayload<'a> {
     }
 }
 
+/// What the record of a batch has before the messages, where its topic has this name.
+pub(in crate::store) fn batch_prefix_bytes(name: Option<&TopicName>) -> u64 {
+    (size_of::<Position>() + 1 + name.map_or(0, |name| name.as_bytes().len())) as u64
+}
+
 pub(in crate::store) fn push_batch(
     out: &mut Vec<u8>,
     topic: TopicNumber,

@@ -1,5 +1,6 @@
 //! Bits that are other than they were written, and ends that are missing: never a wrong body, never a refused start.
 
+use crate::store::segments::record::HEADER_BYTES;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
