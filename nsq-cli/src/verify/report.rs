@@ -58,10 +58,15 @@ impl Report {
         self.damaged.is_empty()
     }
 
+    /// How many messages are known to have been in what is damaged, whether the topic is known or not.
+    fn lost(&self) -> u64 {
+        self.damaged.iter().map(|damaged| damaged.messages).sum()
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let damaged = self.damaged.iter().map(|damaged| {
             let bytes = damaged.bytes.as_ref().map(|bytes| [bytes.start, bytes.end]);
-            json!({"file": damaged.file, "bytes": bytes, "what": damaged.what})
+            json!({"file": damaged.file, "bytes": bytes, "what": damaged.what, "messages": damaged.messages})
         });
         let set_aside = self.set_aside.iter().map(|aside| json!({"file": aside.file, "bytes": aside.bytes}));
         let queue_files =
@@ -69,6 +74,7 @@ impl Report {
         json!({
             "data_path": self.data_path,
             "is_whole": self.is_whole(),
+            "lost": self.lost(),
             "topics": self.topics.iter().map(TopicReport::to_json).collect::<Vec<_>>(),
             "damaged": damaged.collect::<Vec<_>>(),
             "set_aside": set_aside.collect::<Vec<_>>(),
@@ -157,7 +163,7 @@ impl fmt::Display for Report {
         }
         if !self.damaged.is_empty() {
             writeln!(f, "damaged:")?;
-            for Damaged { file, bytes, what } in &self.damaged {
+            for Damaged { file, bytes, what, .. } in &self.damaged {
                 let file = printable(file);
                 match bytes {
                     Some(bytes) => writeln!(f, "  {file}, bytes {} to {}: {what}", bytes.start, bytes.end)?,
@@ -171,7 +177,6 @@ impl fmt::Display for Report {
             self.journal_bytes, self.spill_bytes, self.queue_file_bytes
         )?;
         let messages = self.topics.iter().map(|topic| topic.messages).sum();
-        let lost: u64 = self.topics.iter().map(|topic| topic.lost).sum();
         write!(f, "{}, {}: ", count(self.topics.len() as u64, "topic"), count(messages, "whole message"))?;
         match self.damaged.len() as u64 {
             0 => writeln!(f, "nothing is damaged"),
@@ -179,7 +184,7 @@ impl fmt::Display for Report {
                 f,
                 "{} damaged, {} known to be lost (`nsq salvage` gets out what can be had)",
                 count(places, "place"),
-                count(lost, "message")
+                count(self.lost(), "message")
             ),
         }
     }
@@ -265,15 +270,22 @@ mod tests {
     fn damage_is_named_with_its_place() {
         let mut report = report();
         report.topics[1].lost = 3;
-        let what = "a batch of messages".to_owned();
-        report.damaged.push(Damaged { file: "journal/1.log".to_owned(), bytes: Some(8..64), what });
+        let place = |start: u64, messages| Damaged {
+            file: "journal/1.log".to_owned(),
+            bytes: Some(start..64),
+            what: "a batch of messages".to_owned(),
+            messages,
+        };
+        // Nobody knows of which topic the second was.
+        report.damaged = vec![place(8, 3), place(16, 100)];
         assert!(!report.is_whole());
         let text = report.to_string();
         assert!(text.contains("1200 bytes, 3 messages lost\n"), "{text}");
         assert!(text.contains("damaged:\n  journal/1.log, bytes 8 to 64: a batch of messages\n"), "{text}");
-        assert!(text.contains("1 place damaged, 3 messages known to be lost ("), "{text}");
+        assert!(text.contains("2 places damaged, 103 messages known to be lost ("), "{text}");
         let json = report.to_json();
         assert_eq!(json["damaged"][0]["bytes"], json!([8, 64]));
+        assert_eq!((&json["damaged"][1]["messages"], &json["lost"]), (&json!(100), &json!(103)));
         assert_eq!(json["topics"][1]["channels"][0]["ready"], 10);
         assert_eq!(
             (&json["topics"][1]["durability"], &json["topics"][0]["durability"]),

@@ -83,6 +83,8 @@ pub struct Damaged {
     pub bytes: Option<Range<u64>>,
     /// What it is, or was.
     pub what: String,
+    /// How many messages are known to have been there.
+    pub messages: u64,
 }
 
 /// A message that somebody still needs.
@@ -151,7 +153,7 @@ impl DataDirectory {
             Err(MetadataError::Parse(_, error)) => {
                 let what =
                     format!("the list of topics and channels, without which nsqd does not start: {error}");
-                damaged.push(Damaged { file: "nsqd.dat".to_owned(), bytes: None, what });
+                damaged.push(Damaged { file: "nsqd.dat".to_owned(), bytes: None, what, messages: 0 });
                 Metadata::default()
             }
             Err(MetadataError::Read(file, error) | MetadataError::Write(file, error)) => {
@@ -169,7 +171,7 @@ impl DataDirectory {
             let what =
                 "no record: what it said of batches and topics is lost, what follows it is found without it"
                     .to_owned();
-            damaged.push(Damaged { file, bytes: Some(bytes), what });
+            damaged.push(Damaged { file, bytes: Some(bytes), what, messages: 0 });
         }
         let spilled = spill.as_mut().map_or_else(|| Ok(Vec::new()), Spill::topics);
         let spilled = spilled.map_err(|error| InspectError::Disk(home, log_error(error)))?;
@@ -278,11 +280,13 @@ impl DataDirectory {
             file: format!("{JOURNAL_DIRECTORY}/{}", damaged.file),
             bytes: Some(damaged.bytes.clone()),
             what: damaged.what.clone(),
+            messages: damaged.messages,
         });
         let spill = self.spill.iter().flat_map(Spill::damage).map(|(file, what)| Damaged {
             file: format!("{SPILL_DIRECTORY}/{file}"),
             bytes: None,
             what,
+            messages: 0,
         });
         let short = self.queue_files.iter().filter(|file| file.bytes_left + file.bytes_missing > 0);
         let short = short.map(|file| Damaged {
@@ -292,6 +296,7 @@ impl DataDirectory {
                 "{} bytes at its end are no whole message, {} bytes that were written are missing",
                 file.bytes_left, file.bytes_missing
             ),
+            messages: 0,
         });
         let mut damaged: Vec<Damaged> =
             self.damaged.iter().cloned().chain(journal).chain(spill).chain(short).collect();
@@ -333,6 +338,13 @@ impl DataDirectory {
         for declared in self.metadata.topics.iter().flatten() {
             if let Some(topic) = topics.get_mut(&declared.name) {
                 topic.declare(declared, now_unix_ns);
+            }
+        }
+        // What the journal lists as damaged already, it does not have any more.
+        for damaged in &self.journal.damage {
+            let of = topics.values_mut().find(|topic| damaged.topic == Some(topic.number));
+            if let Some(topic) = of {
+                topic.lost += damaged.messages;
             }
         }
         Ok(topics.into_values().collect())
@@ -401,11 +413,13 @@ fn damaged_batch(
             file: format!("{directory}/{file}"),
             bytes: Some(bytes),
             what: format!("a batch of {count} messages"),
+            messages: u64::from(*count),
         },
         None => Damaged {
             file: directory.to_owned(),
             bytes: None,
             what: format!("{count} messages of the topic {topic}, from position {first} on"),
+            messages: u64::from(*count),
         },
     }
 }

@@ -219,6 +219,7 @@ fn a_damaged_message_is_named_and_not_counted_as_ready() {
         let lost = 5_000 - said["topics"][0]["messages"].as_u64().expect("it is a number");
         assert!((1..=500).contains(&lost), "{said}");
         assert_eq!(found["what"], format!("a batch of {lost} messages"));
+        assert_eq!((&said["topics"][0]["lost"], &said["lost"]), (&json!(lost), &json!(lost)), "{said}");
         let [from, to] = [0, 1].map(|index| found["bytes"][index].as_u64().expect("it is a place"));
         assert!((from..to).contains(&(*at as u64)), "{at}: {said}");
         assert_eq!(said["topics"][0]["channels"][0]["ready"], 5_000 - lost);
@@ -231,6 +232,28 @@ fn a_damaged_message_is_named_and_not_counted_as_ready() {
             assert_delivered(stopped, &said);
         }
     });
+}
+
+#[test]
+fn what_a_damaged_journal_lists_is_summed_up() {
+    // After a kill it is found on the way through the journal, and not where an index has it.
+    let daemon = Daemon::with(Level::Disk.flags());
+    publish(&daemon, "orders", 1_000);
+    publish(&daemon, "other", 1_000);
+    let stopped = daemon.kill();
+    let home = stopped.directory.path();
+    for text in ["orders-000250.", "orders-000750.", "other-000550."] {
+        damage(home, text);
+    }
+    let (code, said) = verify(home);
+    assert_eq!((code, &said["lost"]), (Some(1), &json!(300)), "{said}");
+    let lost: Vec<&Value> = (0..2).map(|topic| &said["topics"][topic]["lost"]).collect();
+    assert_eq!(lost, [&json!(200), &json!(100)], "{said}");
+    let text = nsq(&["verify", home.to_str().expect("it is plain")]);
+    for expected in [", 200 messages lost\n", ", 100 messages lost\n", "3 places damaged, 300 messages known"]
+    {
+        assert!(text.output.contains(expected), "{}", text.output);
+    }
 }
 
 /// The file of the spill's database.

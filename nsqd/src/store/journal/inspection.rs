@@ -17,7 +17,9 @@ use super::fetch;
 use super::index::{Index, Place};
 use super::recovery;
 use crate::store::files::{Directory, File, Files, Unchanged, unchanged};
-use crate::store::segments::record::{BatchPayload, HEADER_BYTES, Header, Kind, Location};
+use crate::store::segments::record::{
+    BatchPayload, HEADER_BYTES, Header, Kind, Location, batch_prefix_bytes,
+};
 use crate::store::segments::scan::{Found, Scan};
 use crate::store::segments::{self, Segments};
 use crate::store::{SavedTopic, TopicNumber, image};
@@ -40,6 +42,10 @@ pub struct Damaged {
     pub bytes: Range<u64>,
     /// What it is, or was.
     pub what: String,
+    /// The topic whose messages were there, as far as that is known.
+    pub topic: Option<TopicNumber>,
+    /// How many messages are known to have been there.
+    pub messages: u64,
 }
 
 /// What [`Inspection::set_aside`] finds in a piece: a batch of a topic, whose name may be known.
@@ -66,13 +72,15 @@ impl Inspection {
                     file,
                     bytes,
                     what: "the index; a start reads everything instead".to_owned(),
+                    topic: None,
+                    messages: 0,
                 });
                 (Index::default(), beginning)
             }
         };
         let recovered = recovery::recover(&mut segments, &mut index, from)?;
         for (segment, bytes) in recovered.damaged {
-            damage.extend(damaged_records(&mut segments, segment, bytes)?);
+            damage.extend(damaged_records(&mut segments, &index, segment, bytes)?);
         }
         Ok(Self { files, segments, index, damage })
     }
@@ -90,13 +98,17 @@ impl Inspection {
             }
             let batches: Vec<_> = topic.batches.iter().map(|(first, place)| place.summary(*first)).collect();
             let state = fetch::state(&mut self.segments, number, topic)?;
-            self.damage.extend(state.damaged.iter().map(|place| damaged(*place, "the state of a topic")));
+            self.damage.extend(state.damaged.iter().map(|place| damaged_state(*place)));
             let image = state.image.or_else(|| Some(image::recall(topic.name?, 0, 0, &batches)));
             match image {
                 Some(image) => topics.push(SavedTopic { number, image, batches }),
                 None => {
                     let what = "a batch of a topic whose name is lost";
-                    self.damage.extend(topic.batches.values().map(|place| damaged(*place, what)));
+                    let batches = batches.iter().zip(topic.batches.values());
+                    let lost = |(batch, place): (&BatchSummary, &Place)| {
+                        damaged_batch(*place, None, batch.count, what.to_owned())
+                    };
+                    self.damage.extend(batches.map(lost));
                 }
             }
         }
@@ -117,7 +129,8 @@ impl Inspection {
         let Some(place) = self.index.batch(topic, summary.first) else { return Ok(None) };
         let batch = fetch::batch(&mut self.segments, topic, summary.first, place)?;
         if batch.is_none() {
-            self.damage.push(damaged(place, format!("a batch of {} messages", summary.count)));
+            let (name, count) = (self.index.name(topic), summary.count);
+            self.damage.push(damaged_batch(place, name, count, format!("a batch of {count} messages")));
         }
         Ok(batch)
     }
@@ -152,35 +165,61 @@ impl Inspection {
 }
 
 /// What damaged bytes were, as far as the headers in them are whole.
-fn damaged_records(segments: &mut Segments, segment: u32, mut bytes: Range<u64>) -> io::Result<Vec<Damaged>> {
+fn damaged_records(
+    segments: &mut Segments,
+    index: &Index,
+    segment: u32,
+    mut bytes: Range<u64>,
+) -> io::Result<Vec<Damaged>> {
     let file = segments.file(segment)?;
     let mut found = Vec::new();
-    let mut put = |bytes, what| found.push(Damaged { file: segments::name(segment), bytes, what });
+    let mut put = |bytes, what, topic, messages| {
+        found.push(Damaged { file: segments::name(segment), bytes, what, topic, messages });
+    };
     while bytes.start < bytes.end {
-        let mut header = [0; HEADER_BYTES];
-        let read = file.read_at(&mut header, bytes.start)?;
-        let Some(header) = Header::parse(&header[..read], Location { segment, offset: bytes.start }) else {
-            put(bytes, "records that cannot be read".to_owned());
+        let mut start = [0; HEADER_BYTES + size_of::<Position>()];
+        let read = file.read_at(&mut start, bytes.start)?;
+        let Some(header) = Header::parse(&start[..read], Location { segment, offset: bytes.start }) else {
+            put(bytes, "records that cannot be read".to_owned(), None, 0);
             break;
         };
         let end = (bytes.start + header.record_bytes()).min(bytes.end);
-        let what = match header.kind {
-            Kind::Append => format!("a batch of {} messages", header.count),
-            Kind::Save | Kind::Advance => "the state of a topic".to_owned(),
-            Kind::Begin | Kind::Drops | Kind::Delete => {
-                "what was forgotten, or how segments ended".to_owned()
+        let place = bytes.start..end;
+        match header.kind {
+            Kind::Append => {
+                let first = start.last_chunk().map_or(0, |first| Position::from_le_bytes(*first));
+                let what = format!("a batch of {} messages", header.count);
+                // One that was moved is not lost with its old copy.
+                let (what, messages) = match index.batch(header.topic, first) {
+                    Some(_) => (what + ", which is elsewhere too", 0),
+                    None => (what, u64::from(header.count)),
+                };
+                put(place, what, Some(header.topic), messages);
             }
-        };
-        put(bytes.start..end, what);
+            Kind::Save | Kind::Advance => put(place, "the state of a topic".to_owned(), None, 0),
+            Kind::Begin | Kind::Drops | Kind::Delete => {
+                put(place, "what was forgotten, or how segments ended".to_owned(), None, 0);
+            }
+        }
         bytes.start = end;
     }
     Ok(found)
 }
 
-fn damaged(place: Place, what: impl Into<String>) -> Damaged {
-    let offset = place.location().offset;
-    let bytes = offset..offset + HEADER_BYTES as u64 + u64::from(place.bytes);
-    Damaged { file: segments::name(place.segment), bytes, what: what.into() }
+fn damaged_state(place: Place) -> Damaged {
+    Damaged {
+        file: segments::name(place.segment),
+        bytes: place.record(0),
+        what: "the state of a topic".to_owned(),
+        topic: None,
+        messages: 0,
+    }
+}
+
+/// A batch in the index. Whoever asks for it counts what its topic has lost.
+fn damaged_batch(place: Place, name: Option<&TopicName>, count: u32, what: String) -> Damaged {
+    let bytes = place.record(batch_prefix_bytes(name));
+    Damaged { file: segments::name(place.segment), bytes, what, topic: None, messages: u64::from(count) }
 }
 
 /// Which segment a piece was in, and where; see [`Aside`](super::aside::Aside).
