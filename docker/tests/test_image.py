@@ -108,8 +108,9 @@ def test_the_page_is_in_the_image_and_shows_what_the_nodes_say(container):
     _, http = addresses(nsqd)
     request(f"http://{http}/pub?topic=numbers", b"97")
     admin = image.start("/nsqadmin", "--http-address=127.0.0.1:0", f"--nsqd-http-address={http}", "--data-path=/data")
-    assert admin.uid() == USER
     page = admin.wait_for(r"HTTP: listening on (\S+)")[1]
+    # It is another user's process until the program begins.
+    assert admin.uid() == USER
     index = request(f"http://{page}/").decode()
     scripts = re.findall(r'src="(?:\./)?(static/[^"]+\.js)"', index)
     assert scripts and all(request(f"http://{page}/{script}") for script in scripts), index
