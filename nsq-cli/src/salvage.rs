@@ -21,9 +21,9 @@ use crate::look::{Look, print};
 /// Everything with a valid checksum that somebody still needs is written, for each topic to a file TOPIC.ndjson with a JSON
 /// object a line: topic, id, timestamp_ns, channels (each with channel and attempts, and due_ns where it is deferred; none
 /// where the message waits for a channel), delay_ns where its delay has not begun, and body in base64. What was set
-/// aside as damaged, or will be, goes to TOPIC.set-aside.ndjson, as far as messages in it are whole: it may have been delivered from
-/// elsewhere. Nothing in the data directory is changed, and no file is overwritten. Of `spill` a copy is made for the time
-/// of the reading, in TMPDIR.
+/// aside as damaged, or will be, goes to TOPIC.set-aside.ndjson, as far as messages in it are legible: it may have been
+/// delivered from elsewhere, and is_checked says whether a checksum speaks for it. Nothing in the data directory is changed,
+/// and no file is overwritten. Of `spill` a copy is made for the time of the reading, in TMPDIR.
 ///
 /// The exit code is 0 when everything could be read, and 1 when something could not, which is said.
 #[derive(Debug, clap::Args)]
@@ -82,9 +82,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         let place = bytes.map_or(String::new(), |bytes| format!(", bytes {} to {}", bytes.start, bytes.end));
         eprintln!("nsq: could not read {}{place}: {}", printable(&found.file), found.what);
     }
-    let lost: u64 = directory.topics().iter().map(|topic| topic.lost).sum();
+    let lost: u64 = damaged.iter().map(|found| found.messages).sum();
     if lost > 0 {
-        eprintln!("nsq: {lost} messages are lost with that, at least");
+        eprintln!(
+            "nsq: {lost} messages were there, at least; those that are legible all the same are in the .set-aside.ndjson files, \
+             and no checksum speaks for them"
+        );
     }
     if written.left_out > 0 {
         eprintln!(

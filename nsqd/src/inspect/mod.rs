@@ -4,13 +4,14 @@
 //! - [`DataDirectory::open`] reads what is known without the messages: states, indexes, `nsqd.dat`.
 //! - [`DataDirectory::check`] reads every message that is kept, and finds what is damaged.
 //! - [`DataDirectory::read`] hands out those of a topic that somebody needs, [`DataDirectory::read_set_aside`] what can be
-//!   read of what was set aside.
+//!   read of what was set aside or is damaged.
 //!
 //! The journal is read where it is (`store::journal::inspection`). sled writes when it is opened, so of the database in
 //! `spill` there is a copy, for the time of the look (`temporary`). Of the queue files of v1.3.0 it is found out what a start would import
 //! (`import::preview`). What remains to be delivered is the broker's decision (`topic`).
 
 mod frames;
+mod legible;
 mod set_aside;
 mod spill;
 mod temporary;

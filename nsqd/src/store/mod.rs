@@ -16,6 +16,7 @@ pub mod journal;
 pub mod lazy;
 pub mod memory;
 pub mod places;
+pub mod remains;
 mod reserve;
 mod segments;
 #[cfg(test)]

@@ -48,8 +48,14 @@ pub struct Damaged {
     pub messages: u64,
 }
 
-/// What [`Inspection::set_aside`] finds in a piece: a batch of a topic, whose name may be known.
-pub type PieceBatch = (TopicNumber, Option<TopicName>, StoredBatch);
+/// What is in a piece that was set aside.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PieceContents {
+    /// Whole batches of topics, whose names may be known.
+    pub batches: Vec<(TopicNumber, Option<TopicName>, StoredBatch)>,
+    /// Where in the piece there is nothing whole.
+    pub gaps: Vec<Range<u64>>,
+}
 
 impl Inspection {
     /// Looks into the journal in the directory `home`. A journal that is not there is empty.
@@ -135,21 +141,27 @@ impl Inspection {
         Ok(batch)
     }
 
-    /// The whole batches in a piece that was set aside, which has this name. A piece is as it was in its segment, so that
-    /// its records can be checked as they were there.
+    /// What is in a piece that was set aside, which has this name. A piece is as it was in its segment, so that its records can
+    /// be checked as they were there.
     ///
     /// # Errors
     ///
     /// The disk refused.
-    pub fn set_aside(&self, name: &str) -> io::Result<Vec<PieceBatch>> {
-        let mut batches = Vec::new();
-        let Some((segment, offset)) = parse_piece(name) else { return Ok(batches) };
+    pub fn set_aside(&self, name: &str) -> io::Result<PieceContents> {
+        let mut contents = PieceContents::default();
+        let Some((segment, offset)) = parse_piece(name) else { return Ok(contents) };
         let file = self.files.open(name)?;
         let end = offset.saturating_add(file.length()?);
         let mut scan = Scan::new(Arc::new(Piece { file, offset }), segment, offset..end)?;
         let mut names: HashMap<TopicNumber, TopicName> = HashMap::new();
         while let Some(found) = scan.next()? {
-            let Found::Record { header, payload, .. } = found else { continue };
+            let (header, payload) = match found {
+                Found::Record { header, payload, .. } => (header, payload),
+                Found::Nothing(bytes) => {
+                    contents.gaps.push(bytes.start - offset..bytes.end - offset);
+                    continue;
+                }
+            };
             let Some(batch) = BatchPayload::parse(payload).filter(|_| header.kind == Kind::Append) else {
                 continue;
             };
@@ -158,9 +170,9 @@ impl Inspection {
             let name = name.or_else(|| self.index.name(header.topic).copied());
             let records = bytes::Bytes::copy_from_slice(batch.records);
             let batch = StoredBatch { first: batch.first, count: header.count, aside: header.aside, records };
-            batches.push((header.topic, name, batch));
+            contents.batches.push((header.topic, name, batch));
         }
-        Ok(batches)
+        Ok(contents)
     }
 }
 
@@ -226,7 +238,8 @@ fn damaged_batch(place: Place, name: Option<&TopicName>, count: u32, what: Strin
 fn parse_piece(name: &str) -> Option<(u32, u64)> {
     let (segment, offset) = name.strip_suffix(".bad")?.split_once('-')?;
     let segment = u64::from_str_radix(segment, 16).ok()?.try_into().ok()?;
-    Some((segment, offset.parse().ok()?))
+    // No file is longer than the first half of the numbers; beyond it a place behind another could have none.
+    Some((segment, offset.parse().ok().filter(|offset| *offset <= u64::MAX / 2)?))
 }
 
 /// Part of a segment, as if it were where it was.
@@ -343,10 +356,16 @@ mod tests {
         fs::write(home.path().join("0000000000000001-8.bad"), &bytes[8..]).unwrap();
         let inspection = Inspection::open(home.path()).unwrap();
         let found = inspection.set_aside("0000000000000001-8.bad").unwrap();
-        assert_eq!(found.len(), 10);
-        assert!(found.iter().all(|(number, name, _)| (*number, *name) == (ONE, TopicName::parse("one"))));
-        assert_eq!(found[3].2, batch(30, 10, 500));
-        assert_eq!(inspection.set_aside("index.bad").unwrap(), []);
+        // The piece begins in the middle of the record that begins the segment.
+        let gaps: Vec<_> = found.gaps.iter().map(|gap| (gap.start, gap.end)).collect();
+        assert_eq!((found.batches.len(), gaps), (10, vec![(0, 24)]));
+        let is_one = |(number, name, _): &(_, _, _)| (*number, *name) == (ONE, TopicName::parse("one"));
+        assert!(found.batches.iter().all(is_one));
+        assert_eq!(found.batches[3].2, batch(30, 10, 500));
+        fs::write(home.path().join(format!("0000000000000001-{}.bad", u64::MAX - 2)), &bytes).unwrap();
+        for other in ["index.bad".to_owned(), format!("0000000000000001-{}.bad", u64::MAX - 2)] {
+            assert_eq!(inspection.set_aside(&other).unwrap(), PieceContents::default());
+        }
     }
 
     #[test]

@@ -108,6 +108,24 @@ impl Header {
     }
 }
 
+/// What is said of a record where no checksum speaks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct UncheckedHeader {
+    pub(in crate::store) has_magic: bool,
+    /// Whether it is said to be a batch.
+    pub(in crate::store) is_batch: bool,
+    pub(in crate::store) topic: TopicNumber,
+}
+
+impl UncheckedHeader {
+    /// `None` where there are too few bytes for a header.
+    pub(in crate::store) fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
+        let is_batch = bytes[16] == Kind::Append as u8 && bytes[17] <= 1 && bytes[18..20] == [0; 2];
+        Some(Self { has_magic: looks_like_record(bytes), is_batch, topic: TopicNumber(number(bytes, 20)) })
+    }
+}
+
 /// Puts a record at the end of `out`, not yet bound to a place. The payload is what `payload` appends.
 pub(in crate::store) fn push(out: &mut Vec<u8>, header: Header, payload: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
