@@ -25,6 +25,12 @@ pub(in crate::store) const ALIGNMENT: usize = 8;
 /// What a batch's record has before the messages, at most: the position, and the topic's name behind its length.
 pub(in crate::store) const BATCH_PREFIX_BYTES_MAX: usize = 8 + 1 + u8::MAX as usize;
 
+/// What the payload of a batch has before the messages, as far as it says itself; it may be damaged.
+pub(in crate::store) fn prefix_bytes_of(payload: &[u8]) -> usize {
+    let before = size_of::<Position>();
+    before + 1 + payload.get(before).map_or(0, |length| usize::from(*length))
+}
+
 const MAGIC: [u8; 4] = [0xd7, b'N', b'J', 0x01];
 
 const DROP_BYTES: usize = 12;

@@ -183,15 +183,16 @@ impl Bodies {
         Ok(())
     }
 
-    /// What is left of a batch that is not what was written.
+    /// What is left of a batch that is not what was written, with what stands before the messages.
     fn rest_of(&mut self, entry: &BatchEntry) -> Vec<u8> {
         let length = self.held.get(&entry.location.segment).map_or(0, |held| held.length);
-        let mut rest = vec![0; entry.bytes.min(length) as usize];
-        // The name before the records is of unknown length: what is too much at the beginning does no harm.
+        let bytes = entry.bytes.min(length) as usize;
+        let mut rest = vec![0; BATCH_PREFIX_BYTES_MAX + bytes];
         let offset = entry.location.offset + HEADER_BYTES as u64;
         let read =
             self.segments.file(entry.location.segment).and_then(|file| file.read_at(&mut rest, offset));
         rest.truncate(read.unwrap_or(0));
+        rest.truncate(record::prefix_bytes_of(&rest) + bytes);
         rest
     }
 
