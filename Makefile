@@ -22,8 +22,8 @@ test: ## run every check and test
 	@bash scripts/test.sh
 
 test-long: ## run the tests with more cases, also those that take minutes
-	@cargo build --locked --release --workspace --bins --tests
-	@PROPTEST_CASES=5000 SIMULATION_SEEDS=10000 DURABILITY_TRIALS=200 cargo test --locked --release --workspace -- --include-ignored
+	@cargo build --locked --profile long --workspace --bins --tests
+	@PROPTEST_CASES=5000 SIMULATION_SEEDS=10000 DURABILITY_TRIALS=200 cargo test --locked --profile long --workspace -- --include-ignored
 	@PRIMES_SCALE=10 bash scripts/test.sh primes image
 
 format: ## check the formatting (cargo fmt)
