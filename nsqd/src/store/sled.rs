@@ -1,7 +1,7 @@
 //! The spill of the memory level, and what a clean stop leaves behind: a log on sled.
 //!
 //! sled holds the states of the topics and where each batch is; the batches are in files beside it. It is small when it is
-//! left behind often enough, and it is not to be relied on: it is guarded on all sides here. What it cannot open is set aside and the daemon starts;
+//! left behind often enough, and it is not to be relied on: it is guarded on all sides here. What it cannot read is made anew from what is legible, and the daemon starts;
 //! what it cannot write is refused and tried anew on a fresh opening; what it reads is checked.
 //!
 //! - `record`: keys and values; the states are those of `store::image`.
@@ -66,7 +66,7 @@ struct Moved {
 impl SledLog {
     /// Opens the log in the directory `home`, which is created where it is missing.
     ///
-    /// A database that will not open is set aside, and a new one begun: see [`Log::damage`].
+    /// A database that is not what sled wrote is set aside, and a new one made of what is legible of it: see [`Log::damage`].
     ///
     /// # Errors
     ///

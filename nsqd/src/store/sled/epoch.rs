@@ -7,7 +7,7 @@
 //! <home>/epoch-4/             the database in use
 //! <home>/epoch-4/complete     written last, once everything is carried over
 //! <home>/epoch-5/             without `complete`: a crash came first; epoch 4 is still the one in use
-//! <home>/epoch-3.1790000000.bad/   a database that would not open, set aside at that Unix time
+//! <home>/epoch-3.1790000000.bad/   a database that was not what sled wrote, set aside at that Unix time
 //! ```
 //!
 //! The newest complete epoch is the one in use; if none is, the oldest is. This module knows directories
