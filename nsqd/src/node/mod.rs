@@ -36,6 +36,7 @@ pub use nsqd_broker::storage::Durability;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 
 use crate::import::{self, ImportError};
+use crate::metrics::snapshot::StatsFilter;
 use crate::store::places::Places;
 use crate::store::worker::{Store, StoreOptions};
 use crate::store::{Log, LogError, TopicNumber};
@@ -192,6 +193,7 @@ impl Node {
             node.restore(topic.number, &topic.image, &topic.batches);
         }
         node.apply_metadata(&metadata);
+        node.log_what_was_kept();
         match node.metadata.write(|| node.metadata_body()) {
             // What is there is delivered, which may be what makes room again.
             Err(error) if error.is_disk_full() => tracing::error!("{error}"),
@@ -254,6 +256,23 @@ impl Node {
         topics.by_number.insert(number, Arc::clone(&handle));
         drop(topics);
         let _ = handle.with(|_| ());
+    }
+
+    /// For whoever asks after a restart whether everything is there.
+    fn log_what_was_kept(&self) {
+        let topics = self.snapshot(&StatsFilter::default()).topics.unwrap_or_default();
+        if topics.is_empty() {
+            return;
+        }
+        let channels: Vec<_> = topics.iter().flat_map(|topic| &topic.channels).collect();
+        let in_topics: u64 = topics.iter().map(|topic| topic.depth).sum();
+        let in_channels: u64 = channels.iter().map(|channel| channel.depth).sum();
+        let deferred: u64 = channels.iter().map(|channel| channel.deferred_count).sum();
+        tracing::info!(
+            "NSQ: loaded {} topic(s) with {in_topics} message(s) and {} channel(s) with {in_channels}, {deferred} more deferred",
+            topics.len(),
+            channels.len(),
+        );
     }
 
     fn handle_store(&self, number: TopicNumber, events: Vec<Event>) {

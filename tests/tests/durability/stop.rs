@@ -47,6 +47,26 @@ fn a_stop_keeps_every_message_of_many_topics_as_it_was() {
 }
 
 #[test]
+fn a_start_says_what_was_kept() {
+    if differences::is_original() {
+        return;
+    }
+    let daemon = Daemon::start();
+    daemon.connect().publish_all("alone", &["waits for a channel"]);
+    daemon.act("/topic/create?topic=t");
+    for channel in ["c", "d"] {
+        daemon.act(&format!("/channel/create?topic=t&channel={channel}"));
+    }
+    daemon.connect().publish_all("t", &["a", "b"]);
+    daemon.connect().publish_deferred("t", 60_000, b"later");
+    daemon.wait_for_channel("t", "d", "deferred_count", 1);
+    let daemon = daemon.restart();
+    let kept = " INFO: NSQ: loaded 2 topic(s) with 1 message(s) and 2 channel(s) with 4, 2 more deferred";
+    let log = daemon.process().log_lines();
+    assert!(log.iter().any(|line| line.ends_with(kept)), "{log:?}");
+}
+
+#[test]
 fn a_stop_keeps_what_is_in_memory_though_the_disk_is_nearly_full() {
     // More than any disk has is to stay free.
     let daemon = Daemon::with(&["--mem-queue-size=10", "--min-free-disk=1000000000000000000"]);

@@ -216,7 +216,6 @@ impl Writer {
         let Some(Current { segment, file, begins, end, synced, .. }) = self.current.take() else {
             return;
         };
-        tracing::warn!(segment, end, synced, "gave up a segment of the journal that could not be written");
         // Where the rest is not cut off, or the file not removed, only what is said of it here keeps what failed from
         // being read at a start.
         self.ended.push(Ended { segment, end, synced });
@@ -227,6 +226,7 @@ impl Writer {
             segments.remove_new(segment);
             return;
         }
+        tracing::warn!(segment, end, synced, "gave up a segment of the journal that could not be written");
         let _ = file.set_len(end);
         if synced < end {
             self.owed.push((segment, synced.max(begins)..end));
