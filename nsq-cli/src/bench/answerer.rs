@@ -1,5 +1,5 @@
-//! The least that can stand in the place of an nsqd: one thread, which says `OK` to each command that wants it, and passes
-//! messages on to whoever has subscribed.
+//! The least that can stand in the place of an nsqd: one thread, which says `OK` to each command that wants it and to each
+//! request over HTTP, and passes messages on to whoever has subscribed.
 //!
 //! No nsqd can do with less, so that what it takes is the limit. It keeps nothing, knows no topic, and counts neither what
 //! is ready nor what is in flight.
@@ -18,6 +18,7 @@ use nsq::wire::decoder::{Decoder, Refusal};
 use nsq::wire::message::{MessageId, write_message_frame};
 use nsq::wire::{MAGIC_V2, frame};
 
+use super::http_connection;
 use super::usage::Usage;
 use crate::failure::{Failure, printable};
 
@@ -34,6 +35,9 @@ const LIMITS: Limits = Limits {
 
 /// Every message has this one: nobody asks what was finished.
 const ID: MessageId = MessageId([b'0'; 16]);
+
+/// What nsqd says to a request that went well, but for the time.
+const HTTP_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nX-Nsq-Content-Type: nsq; version=1.0\r\nContent-Length: 2\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nOK";
 
 /// How many sockets that have something are told at once.
 const EVENTS_MAX: usize = 64;
@@ -69,10 +73,17 @@ struct Client {
     socket: TcpStream,
     decoder: Decoder,
     situation: Situation,
-    /// Whether the magic has come.
-    has_begun: bool,
+    /// `None` until that can be told.
+    speech: Option<Speech>,
     /// What has come and is no complete command yet.
     input: BytesMut,
+}
+
+/// What a client speaks, which its first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Commands,
+    Http,
 }
 
 /// What is to be written after some input.
@@ -223,19 +234,36 @@ impl Answering {
 impl Client {
     fn new(socket: TcpStream) -> Self {
         let situation = Situation { phase: Phase::Init, heartbeats: true, tls_missing: false };
-        Self { socket, decoder: Decoder::new(LIMITS), situation, has_begun: false, input: BytesMut::new() }
+        Self { socket, decoder: Decoder::new(LIMITS), situation, speech: None, input: BytesMut::new() }
     }
 
-    /// Says what is to be said to the commands that are complete with what has come.
+    /// Says what is to be said to what is complete with what has come.
     fn take(&mut self, arrived: &[u8], is_heard: bool, said: &mut Said) -> Result<(), Failure> {
         self.input.extend_from_slice(arrived);
-        if !self.has_begun && self.input.len() >= MAGIC_V2.len() {
-            self.input.advance(MAGIC_V2.len());
-            self.has_begun = true;
+        if self.speech.is_none() && self.input.len() >= MAGIC_V2.len() {
+            let is_magic = self.input.starts_with(MAGIC_V2);
+            self.speech = Some(if is_magic { Speech::Commands } else { Speech::Http });
+            self.input.advance(if is_magic { MAGIC_V2.len() } else { 0 });
         }
-        while self.has_begun
-            && let Some(decoded) = self.decoder.decode(&self.input, self.situation).map_err(refused)?
-        {
+        match self.speech {
+            Some(Speech::Commands) => self.take_commands(is_heard, said),
+            Some(Speech::Http) => {
+                self.take_requests(said);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn take_requests(&mut self, said: &mut Said) {
+        while let Some(end) = http_connection::end(&self.input).filter(|end| *end <= self.input.len()) {
+            said.answers.extend_from_slice(HTTP_ANSWER);
+            self.input.advance(end);
+        }
+    }
+
+    fn take_commands(&mut self, is_heard: bool, said: &mut Said) -> Result<(), Failure> {
+        while let Some(decoded) = self.decoder.decode(&self.input, self.situation).map_err(refused)? {
             match decoded.command {
                 Command::Identify(_) => {}
                 Command::Sub { .. } => self.situation.phase = Phase::Subscribed,
@@ -272,6 +300,7 @@ mod tests {
     use std::net::TcpStream as StdStream;
 
     use super::*;
+    use crate::bench::http_connection::HttpConnection;
 
     #[test]
     fn every_command_is_answered_once_until_the_end() {
@@ -293,6 +322,17 @@ mod tests {
         assert!(answerer.usage().unwrap().processor_time().is_some());
         answerer.end().unwrap();
         assert_eq!(socket.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn every_request_is_answered_once() {
+        let answerer = Answerer::start(1).unwrap();
+        let address = answerer.address();
+        let request = http_connection::post(address, "/pub?topic=t", b"body");
+        let mut connection = HttpConnection::open(address, Duration::from_secs(30)).unwrap();
+        // Whoever asks wants the answer to end where it says, and nothing after it.
+        (0..3).for_each(|_| connection.ask(&request).unwrap());
+        answerer.end().unwrap();
     }
 
     #[test]

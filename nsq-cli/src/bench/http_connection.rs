@@ -61,11 +61,11 @@ fn is_well(answer: &[u8]) -> bool {
     answer.starts_with(b"HTTP/1.1 200 ")
 }
 
-/// Where the answer ends that begins so; `None` where that is not known yet.
-fn end(answer: &[u8]) -> Option<usize> {
+/// Where the answer or the request ends that begins so; `None` where that is not known yet.
+pub(super) fn end(message: &[u8]) -> Option<usize> {
     const NAME: &[u8] = b"content-length:";
-    let head = memmem::find(answer, b"\r\n\r\n")? + 4;
-    let line = answer[..head].split(|byte| *byte == b'\n').find_map(|line| {
+    let head = memmem::find(message, b"\r\n\r\n")? + 4;
+    let line = message[..head].split(|byte| *byte == b'\n').find_map(|line| {
         let (name, value) = line.split_at_checked(NAME.len())?;
         name.eq_ignore_ascii_case(NAME).then_some(value)
     });

@@ -50,13 +50,14 @@ impl Run {
             Kind::Latency => self.latency(),
             Kind::Requeue => self.requeue(),
             Kind::Deferred => self.deferred(),
-            Kind::Http(request) => self.http(request),
+            Kind::Http(request) => self.http(self.target.http_address()?, request),
             Kind::Topics => self.topics(),
             Kind::IdleConsumers => self.idle_consumers(),
             Kind::Churn => self.churn(),
             Kind::Restart => self.restart(),
             Kind::Limit { is_kept } => self.limit(is_kept),
             Kind::LimitEach(publishing) => self.limit_each(publishing),
+            Kind::LimitHttp(request) => self.limit_http(request),
             Kind::LimitLatency => self.limit_latency(),
         }
     }

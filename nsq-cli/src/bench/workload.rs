@@ -70,6 +70,10 @@ pub(super) enum Workload {
     LimitKept,
     /// pub-each, only read and answered: no nsqd can do less
     LimitEach,
+    /// http-pub, only read and answered: no nsqd can do less
+    LimitHttpPub,
+    /// http-mpub, only read and answered
+    LimitHttpMpub,
     /// latency, only passed on: no nsqd can be faster
     LimitLatency,
     /// latency-busy, only passed on: no nsqd can be faster
@@ -107,6 +111,8 @@ pub(super) enum Kind {
     },
     /// Publishers, whose commands are answered and nothing else.
     LimitEach(Publishing),
+    /// Requests, which are answered and nothing else.
+    LimitHttp(Request),
     /// A publisher at a pace and a consumer, and what goes on between them is only passing on.
     LimitLatency,
 }
@@ -187,7 +193,7 @@ impl Kind {
             Self::Topics => &["made", "CPU/topic", "memory/topic"],
             Self::IdleConsumers => &["CPU/second", "memory/consumer"],
             Self::Churn => &["connected", "CPU/connection"],
-            Self::Limit { .. } | Self::LimitEach(_) | Self::LimitLatency => &[],
+            Self::Limit { .. } | Self::LimitEach(_) | Self::LimitHttp(_) | Self::LimitLatency => &[],
         }
     }
 }
@@ -233,6 +239,8 @@ impl Workload {
         let each =
             |commands, window| Publishing { publish: Publish::One, commands, window, layer: Layer::Plain };
         let one_at_a_time = Load { messages: MILLION / 5, connections: 8, ..load };
+        let requests = Load { messages: MILLION / 10, connections: 8, ..load };
+        let batches = Load { connections: 8, ..million };
         let latency = |rate| Load {
             rate,
             messages: PACED_SECONDS * u64::from(rate),
@@ -252,11 +260,8 @@ impl Workload {
             }
             Self::Pub => (Kind::Publish(each(50, 2)), Load { connections: 4, ..million }, Queue::Memory),
             Self::PubEach => (Kind::Publish(each(1, 1)), one_at_a_time, Queue::Memory),
-            Self::HttpPub => {
-                let load = Load { messages: MILLION / 10, connections: 8, ..load };
-                (Kind::Http(Request::One), load, Queue::Memory)
-            }
-            Self::HttpMpub => (Kind::Http(Request::Batch), Load { connections: 8, ..million }, Queue::Memory),
+            Self::HttpPub => (Kind::Http(Request::One), requests, Queue::Memory),
+            Self::HttpMpub => (Kind::Http(Request::Batch), batches, Queue::Memory),
             Self::Drain => (Kind::Drain, load, Queue::Memory),
             Self::Pubsub => (Kind::Both, Load { connections: 2, ..load }, Queue::Memory),
             Self::Fanout => (Kind::Both, fanout(8, MILLION / 4), Queue::Memory),
@@ -296,6 +301,8 @@ impl Workload {
             Self::Limit => (Kind::Limit { is_kept: false }, million, Queue::Memory),
             Self::LimitKept => (Kind::Limit { is_kept: true }, million, Queue::Memory),
             Self::LimitEach => (Kind::LimitEach(each(1, 1)), one_at_a_time, Queue::Memory),
+            Self::LimitHttpPub => (Kind::LimitHttp(Request::One), requests, Queue::Memory),
+            Self::LimitHttpMpub => (Kind::LimitHttp(Request::Batch), batches, Queue::Memory),
             Self::LimitLatency => (Kind::LimitLatency, latency(2_000), Queue::Memory),
             Self::LimitLatencyBusy => (Kind::LimitLatency, latency(20_000), Queue::Memory),
         };
@@ -315,7 +322,8 @@ impl Spec {
 
     /// Whether it is what no nsqd can exceed, which is measured without any.
     pub(super) fn is_limit(&self) -> bool {
-        matches!(self.kind, Kind::Limit { .. } | Kind::LimitEach(_) | Kind::LimitLatency)
+        use Kind::{Limit, LimitEach, LimitHttp, LimitLatency};
+        matches!(self.kind, Limit { .. } | LimitEach(_) | LimitHttp(_) | LimitLatency)
     }
 
     /// How many sockets the generator has at once, at most.
@@ -376,6 +384,18 @@ mod tests {
             [(Workload::Latency, Workload::LimitLatency), (Workload::LatencyBusy, Workload::LimitLatencyBusy)]
         {
             assert_eq!(limit.spec(), Spec { kind: Kind::LimitLatency, ..workload.spec() });
+            assert!(limit.spec().is_limit() && !workload.spec().is_limit());
+        }
+    }
+
+    #[test]
+    fn the_limits_of_http_are_measured_by_the_same_requests() {
+        for (workload, limit, request) in [
+            (Workload::HttpPub, Workload::LimitHttpPub, Request::One),
+            (Workload::HttpMpub, Workload::LimitHttpMpub, Request::Batch),
+        ] {
+            assert_eq!(workload.spec().kind, Kind::Http(request));
+            assert_eq!(limit.spec(), Spec { kind: Kind::LimitHttp(request), ..workload.spec() });
             assert!(limit.spec().is_limit() && !workload.spec().is_limit());
         }
     }

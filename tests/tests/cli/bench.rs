@@ -127,8 +127,9 @@ fn connections_topics_and_requests_are_measured() {
 fn limits_are_measured_once_and_start_nothing() {
     let nsqd = program("nsqd");
     let nsqd = nsqd.to_str().expect("paths here are text");
-    let arguments = ["bench", "limit", "limit-kept", "limit-each", "limit-latency", "--rate", "20000"];
-    let arguments = [&arguments[..], &["--messages", "2000", "--rounds", "2", "--json"]].concat();
+    let limits = ["limit", "limit-kept", "limit-each", "limit-http-pub", "limit-http-mpub", "limit-latency"];
+    let arguments = ["--rate", "20000", "--messages", "2000", "--rounds", "2", "--json"];
+    let arguments = [&["bench"][..], &limits, &arguments].concat();
     // With this no nsqd would start.
     let sides = ["--nsqd", nsqd, "--peer", nsqd, "--nsqd-opt", "no-such-flag"];
     let ended = nsq(&[&arguments[..], &sides].concat());
@@ -138,7 +139,9 @@ fn limits_are_measured_once_and_start_nothing() {
     assert_eq!(names("limit"), ["copied", "CPU/message"]);
     assert_eq!(names("limit-kept"), ["copied", "CPU/message"]);
     let of_each = ["published", "answer p50", "answer p99", "answer p99.9", "answer max", "CPU/message"];
-    assert_eq!(names("limit-each"), of_each);
+    for workload in ["limit-each", "limit-http-pub", "limit-http-mpub"] {
+        assert_eq!(names(workload), of_each, "{workload}");
+    }
     let of_latency = ["latency p50", "latency p99", "latency p99.9", "latency max"];
     let sent_late = ["of it, sent late p50", "of it, sent late p99", "CPU/message"];
     assert_eq!(names("limit-latency"), [&of_latency[..], &sent_late].concat());

@@ -30,10 +30,9 @@ struct Making {
 }
 
 impl Run {
-    pub(super) fn http(&self, request: Request) -> Result<Figures, Failure> {
+    pub(super) fn http(&self, address: SocketAddr, request: Request) -> Result<Figures, Failure> {
         let Self { target, topic, load, size, .. } = self;
         let mut figures = Figures::default();
-        let address = target.http_address()?;
         let body = vec![b'm'; *size];
         let (path, messages) = match request {
             Request::One => ("/pub", 1),

@@ -12,7 +12,7 @@ use crate::bench::figures::Figures;
 use crate::bench::target::{Place, Target};
 use crate::bench::threads::Joined as _;
 use crate::bench::usage::Usage;
-use crate::bench::workload::Publishing;
+use crate::bench::workload::{Publishing, Request};
 use crate::failure::Failure;
 
 /// How much is read at once, in bytes.
@@ -63,6 +63,11 @@ impl Run {
     /// Publishes as always, to one who answers and does nothing else.
     pub(super) fn limit_each(&mut self, publishing: Publishing) -> Result<Figures, Failure> {
         self.limited(self.load.connections, |run| run.publish(publishing))
+    }
+
+    /// Makes requests as always, of one who answers and does nothing else.
+    pub(super) fn limit_http(&mut self, request: Request) -> Result<Figures, Failure> {
+        self.limited(self.load.connections, |run| run.http(run.target.place.tcp, request))
     }
 
     /// Publishes at a pace as always, through one who passes messages on and does nothing else.
