@@ -84,6 +84,12 @@ impl HttpClient {
         Self { server: self.server.with_timeouts(connect, request) }
     }
 
+    /// For whoever asks again and again: an nsqd of this project writes what it answers well to its log at the level debug only.
+    #[must_use]
+    pub fn watching(self) -> Self {
+        Self { server: self.server.watched() }
+    }
+
     /// The `host:port` that is asked.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -123,7 +123,8 @@ impl Poll {
 
     async fn ask_nsqd(&mut self, addresses: BTreeSet<String>, topic: Option<&TopicName>, timeout: Duration) {
         let topic = topic.copied();
-        let clients = addresses.into_iter().map(|address| HttpClient::new(address).with_timeout(timeout));
+        let clients =
+            addresses.into_iter().map(|address| HttpClient::new(address).with_timeout(timeout).watching());
         let ask = |client: HttpClient| async move {
             let stats = match &topic {
                 Some(topic) => client.topic_stats(topic, false).await,

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
+use crate::api::WATCHER;
 use crate::api::error::ErrorBody;
 use crate::client::dial::dial;
 
@@ -107,6 +108,8 @@ pub(in crate::client) struct Server {
     address: String,
     patience: Patience,
     answer_bytes_max: usize,
+    /// Whether it is asked again and again.
+    is_watched: bool,
 }
 
 /// How long to wait for a server.
@@ -123,7 +126,12 @@ impl Server {
     pub(in crate::client) fn new(address: impl Into<String>) -> Self {
         let address = address.into();
         let address = address.strip_prefix("http://").unwrap_or(&address).trim_end_matches('/').to_owned();
-        Self { address, patience: Patience::Together(TIMEOUT), answer_bytes_max: ANSWER_BYTES_MAX }
+        Self {
+            address,
+            patience: Patience::Together(TIMEOUT),
+            answer_bytes_max: ANSWER_BYTES_MAX,
+            is_watched: false,
+        }
     }
 
     pub(in crate::client) fn with_timeout(self, timeout: Duration) -> Self {
@@ -136,6 +144,10 @@ impl Server {
 
     pub(in crate::client) fn with_answer_max(self, answer_bytes_max: usize) -> Self {
         Self { answer_bytes_max, ..self }
+    }
+
+    pub(in crate::client) fn watched(self) -> Self {
+        Self { is_watched: true, ..self }
     }
 
     pub(in crate::client) fn address(&self) -> &str {
@@ -186,6 +198,9 @@ impl Server {
         let host = HeaderValue::from_str(&self.address).map_err(|_| invalid())?;
         request.headers_mut().insert(HOST, host);
         request.headers_mut().insert(ACCEPT, ACCEPTED);
+        if self.is_watched {
+            request.headers_mut().insert(WATCHER, HeaderValue::from_static("1"));
+        }
         Ok(request)
     }
 

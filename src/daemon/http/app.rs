@@ -26,6 +26,7 @@ use super::error::HttpError;
 use super::path;
 use super::reply::{Reply, plain_text};
 use super::routes::{Resolution, Table, dispatch};
+use crate::api::WATCHER;
 
 /// A daemon's routes with the state their handlers need. Clones are cheap and the same app.
 #[derive(Clone)]
@@ -76,6 +77,7 @@ impl App {
     {
         let started = Instant::now();
         let waits_for_continue = request.headers().contains_key(EXPECT);
+        let routine = request.method() == Method::GET && request.headers().contains_key(WATCHER);
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let (head, body) = request.into_parts();
         let body = SharedBody::new(body);
@@ -90,7 +92,7 @@ impl App {
             response = finish(&headers, response);
         }
         if logged {
-            access_log::record(response.status(), &method, &uri, remote, started.elapsed());
+            access_log::record(response.status(), &method, &uri, remote, started.elapsed(), routine);
         }
 
         if !body.clear(waits_for_continue).await {

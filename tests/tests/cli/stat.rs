@@ -47,6 +47,15 @@ fn daemon_with(count: usize, flags: &[&str]) -> Daemon {
 }
 
 #[test]
+fn looking_again_and_again_does_not_fill_the_log() {
+    let daemon = daemon_with(1, &[]);
+    words(&stat(&["--count=3", &nsqd(daemon.http)]));
+    daemon.get("/ping");
+    daemon.process().wait_for_log("the request after them", |line| line.contains("GET /ping"));
+    assert!(!daemon.process().log_lines().iter().any(|line| line.contains("/stats")));
+}
+
+#[test]
 fn all_channels_of_all_nsqd_are_listed_and_summed() {
     let (first, second) = (daemon_with(3, &[]), daemon_with(4, &["--mem-queue-size=0"]));
     second.act("/topic/create?topic=alone");

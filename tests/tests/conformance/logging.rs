@@ -1,6 +1,6 @@
 //! What the log looks like: nsqd-operation.md §5, and the access log of nsqd-http.md §1.
 
-use nsq_tests::{Daemon, each};
+use nsq_tests::{Daemon, differences, each};
 
 /// Takes a line apart: level and text; the head must be prefix, date and time.
 fn parse<'a>(prefix: &str, line: &'a str) -> (&'a str, &'a str) {
@@ -66,6 +66,24 @@ fn a_request_is_a_line() {
             );
         },
     );
+}
+
+#[test]
+fn what_watchers_ask_is_no_news_unless_it_fails() {
+    if differences::is_original() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let ask = |method, target| {
+        nsq_tests::http::Request::new(method, target).header("X-Nsq-Watcher: 1").send(daemon.http)
+    };
+    ask("GET", "/stats?format=json");
+    ask("GET", "/nothing");
+    ask("POST", "/topic/create?topic=t");
+    let process = daemon.process();
+    process.wait_for_log("what was changed", |line| line.contains("200 POST /topic/create?topic=t"));
+    process.wait_for_log("what failed", |line| line.contains("404 GET /nothing"));
+    assert!(!process.log_lines().iter().any(|line| line.contains("/stats")));
 }
 
 #[test]
