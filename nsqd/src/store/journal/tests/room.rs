@@ -56,6 +56,47 @@ fn what_is_finished_gives_its_room_back_and_the_survivors_are_carried_forward() 
 }
 
 #[test]
+fn what_is_forgotten_stays_so_though_the_giving_back_of_room_is_cut_off() {
+    let mut operations = u64::MAX;
+    for operation in 0..=100 {
+        let disk = SimulatedDisk::new(operation);
+        let mut journal = filled(&disk, 0);
+        let mut group = |appended: &[(Position, usize)], dropped: &[Position]| {
+            for (first, bytes) in appended {
+                journal.append(ONE, &batch(*first, 1, *bytes)).unwrap();
+            }
+            dropped.iter().for_each(|first| journal.drop_batch(ONE, *first).unwrap());
+            journal.sync().unwrap();
+        };
+        // That 2 is forgotten stands in the second segment, in which nothing lives; 1 and 2 are in the first.
+        group(&[(1, 100), (2, 100), (3, 40_000)], &[]);
+        group(&[(4, 40_000)], &[]);
+        group(&[], &[2]);
+        group(&[(5, 40_000)], &[]);
+        group(&[], &[3, 4]);
+        let (begun, second) = (disk.operations(), "0000000000000002.log");
+        assert!(disk.lengths().contains_key(second));
+        disk.copy_before(operation);
+        journal.checkpoint().unwrap();
+        assert!(!disk.lengths().contains_key(second));
+        operations = disk.operations() - begun;
+        kill(journal);
+        let killed = disk.take_copy(operation);
+        let cut_off = killed.copy(operation);
+        cut_off.lose_power();
+        for disk in [killed, cut_off] {
+            let topics = Journal::open_on(disk.files(), SMALL).unwrap().load().unwrap();
+            let firsts: Vec<_> = topics[0].batches.iter().map(|batch| batch.first).collect();
+            assert_eq!(firsts, [1, 5], "before operation {operation}");
+        }
+        if operation == operations {
+            return;
+        }
+    }
+    panic!("{operations} operations are too many");
+}
+
+#[test]
 fn progress_without_end_takes_no_room_without_end() {
     let disk = SimulatedDisk::new(1);
     let mut journal = filled(&disk, 1);
