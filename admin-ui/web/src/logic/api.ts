@@ -14,6 +14,11 @@ export class ApiError extends Error {
     }
 }
 
+/** What is to be said of a failure, whatever it is. */
+export function reason(error: unknown): string {
+    return error instanceof Error ? error.message : String(error);
+}
+
 export type Method = "GET" | "POST" | "DELETE";
 
 /** Asks for `path`, which is relative to the base. */

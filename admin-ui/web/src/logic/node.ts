@@ -1,6 +1,6 @@
-// Names of an nsqd, and of the nsqlookupds that do not know it.
+// Names of an nsqd, the nsqlookupds that do not know it, and how it is doing.
 
-import type { Node } from "./types";
+import type { Node, NodeRow } from "./types";
 
 /** Its `host:port` of HTTP, as everything else calls it. */
 export function address(node: Node): string {
@@ -12,4 +12,10 @@ export function address(node: Node): string {
 export function missingLookups(node: Node, lookups: readonly string[]): string[] {
     const linked = new Set((node.remote_addresses ?? []).map((link) => link.slice(0, link.lastIndexOf("/"))));
     return lookups.filter((lookup) => !linked.has(lookup));
+}
+
+/** `silent` when it does not answer, and what it said last is old; `unwell` when it says so itself. */
+export function state(row: NodeRow): "ok" | "silent" | "unwell" {
+    if (row.silent_ms > 0) return "silent";
+    return row.health.startsWith("NOK") ? "unwell" : "ok";
 }

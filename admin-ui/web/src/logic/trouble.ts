@@ -1,5 +1,6 @@
 // What is wrong, by how much it matters. The server says what is; this says how loudly the page does.
 
+import { state } from "./node";
 import type { ChannelRow, NodeRow, Totals } from "./types";
 
 /** `bad`: nobody takes the messages. `warn`: somebody does, too slowly. `note`: somebody wanted it so. */
@@ -84,8 +85,8 @@ export interface Verdict {
 /** The one sentence that answers "is anything wrong?". */
 export function verdict(totals: Totals, rows: readonly ChannelRow[], nodes: readonly NodeRow[]): Verdict {
     if (nodes.length === 0) return { level: "bad", text: "No nsqd is known" };
-    const silent = nodes.filter((node) => node.silent_ms > 0).length;
-    const unwell = nodes.filter((node) => node.silent_ms === 0 && node.health.startsWith("NOK")).length;
+    const silent = nodes.filter((node) => state(node) === "silent").length;
+    const unwell = nodes.filter((node) => state(node) === "unwell").length;
     const loud = rows.filter(isLoud);
     const parts: string[] = [];
     if (silent > 0) parts.push(`${silent} of ${nodes.length} nodes ${silent === 1 ? "does" : "do"} not answer`);

@@ -1,6 +1,6 @@
 // A body that is asked for again and again, as long as somebody looks at it.
 
-import { ask } from "../logic/api";
+import { ask, reason } from "../logic/api";
 import type { Told } from "../logic/types";
 import { visitor } from "./session.svelte";
 
@@ -34,7 +34,7 @@ export class Polled<T> {
                 this.failure = "";
             } catch (error) {
                 if (this.isOver) return;
-                this.failure = error instanceof Error ? error.message : String(error);
+                this.failure = reason(error);
                 visitor.noticed(error);
             }
         }

@@ -1,6 +1,6 @@
 // Who looks, and what the server told about itself.
 
-import { ApiError, ask } from "../logic/api";
+import { ApiError, ask, reason } from "../logic/api";
 import { may } from "../logic/role";
 import type { Session, Settings } from "../logic/types";
 
@@ -47,7 +47,7 @@ class Visitor {
             this.session = await ask<Session>("api/session");
             this.failure = "";
         } catch (error) {
-            this.failure = error instanceof Error ? error.message : String(error);
+            this.failure = reason(error);
         }
     }
 
@@ -62,9 +62,9 @@ class Visitor {
         await this.load();
     }
 
-    /** What failed may have failed because the session ended. */
+    /** What failed may have failed because the session ended. Nobody has one while logging in. */
     noticed(error: unknown): void {
-        if (error instanceof ApiError && error.status === 401) void this.load();
+        if (error instanceof ApiError && error.status === 401 && !this.mustLogIn) void this.load();
     }
 }
 
