@@ -39,14 +39,18 @@ pub(super) async fn asset(State(site): State<Arc<Site>>, Path(name): Path<String
 }
 
 impl Site {
-    /// The index with what the page must know before it can ask: where everything lies.
+    /// The index with what the page must know before it can ask: where everything lies. What it will ask for first is named
+    /// too, so that it comes while the scripts do.
     fn index_page(&self, headers: &HeaderMap) -> String {
         let base = &self.options.base_path;
         let base = if base == "/" { "/".to_owned() } else { format!("{base}/") };
         // JSON as Go writes it holds no `<`, `>` or `&`; the quotes are all that an attribute minds.
         let settings = String::from_utf8_lossy(&to_go_json(&self.settings(headers))).replace('\'', "&#39;");
         let base = escape(&base);
-        let head = format!("<base href=\"{base}\"><meta name=\"nsqadmin\" content='{settings}'>");
+        let mut head = format!("<base href=\"{base}\"><meta name=\"nsqadmin\" content='{settings}'>");
+        if self.sampled.is_some() && self.visitor(headers).is_some() {
+            head.push_str(PRELOAD);
+        }
         assets::index().replacen(MARK, &head, 1)
     }
 }
@@ -57,6 +61,9 @@ fn escape(text: &str) -> String {
 
 /// Where the index takes what this server tells it.
 const MARK: &str = "<!--nsqadmin-->";
+
+/// The request of the page's `live.svelte.ts`: only one with this very address is answered by it.
+const PRELOAD: &str = r#"<link rel="preload" as="fetch" crossorigin href="api/overview">"#;
 
 /// No script but the page's own files; nobody else's frame. Charts and small components set styles on their elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src * data:; \

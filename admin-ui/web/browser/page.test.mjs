@@ -119,6 +119,20 @@ describe("the overview", () => {
         await close(page);
     });
 
+    it("is asked for beside the scripts, and once", async () => {
+        await make("early", "workers");
+        const page = await open();
+        await row(page, "early/workers").waitFor();
+        const asked = [];
+        page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+        // What the stream would bring does not come.
+        await page.route("**/api/live*", (route) => route.abort());
+        await page.reload();
+        await row(page, "early/workers").waitFor();
+        assert.equal(asked.filter((path) => path === "/api/overview").length, 1);
+        await close(page);
+    });
+
     it("is filtered and sorted, and the address says how, so that a reload shows the same", async () => {
         await make("filter-a", "one");
         await make("filter-b", "two");

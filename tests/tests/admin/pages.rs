@@ -31,6 +31,20 @@ fn the_page_runs_no_script_but_its_own() {
 }
 
 #[test]
+fn the_page_names_what_it_asks_first_to_those_who_may_have_it() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let users = tempfile::NamedTempFile::new().expect("the temporary directory is writable");
+    let guarded = format!("--auth-file={}", users.path().display());
+    let preload = r#"<link rel="preload" as="fetch" crossorigin href="api/overview">"#;
+    assert!(Admin::with(&[NODE]).get("/").text().contains(preload));
+    for flag in [guarded.as_str(), "--sample-interval=0"] {
+        assert!(!Admin::with(&[NODE, flag]).get("/").text().contains(preload), "{flag}");
+    }
+}
+
+#[test]
 fn a_directory_can_stand_in_for_the_built_files() {
     let directory = tempfile::tempdir().expect("the temporary directory is writable");
     std::fs::write(directory.path().join("main.js"), "let x;").expect("it can be written");

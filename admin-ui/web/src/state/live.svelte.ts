@@ -1,5 +1,6 @@
 // The overview as it is now, for all pages: one stream, as long as somebody is logged in.
 
+import { ask } from "../logic/api";
 import { empty, replaced, SPARK_POINTS, updated, type Picture } from "../logic/picture";
 import { Stream } from "../logic/stream";
 import { isLoud } from "../logic/trouble";
@@ -33,8 +34,17 @@ class Live {
         if (!this.isOn || this.stream !== null) return;
         const silence = Math.max(SILENCE_MS_MIN, SAMPLES_MISSED_MAX * visitor.settings.sample_interval_ms);
         const open = () => new EventSource(new URL(`api/live?spark=${SPARK_POINTS}`, document.baseURI));
-        this.stream = new Stream(open, { event: this.event, lost: this.lost }, silence);
-        this.stream.start();
+        const stream = new Stream(open, { event: this.event, lost: this.lost }, silence);
+        this.stream = stream;
+        stream.start();
+        // The stream begins only when the page is made; the server's index has the browser ask this at once, beside the scripts.
+        ask<Told<Overview>>("api/overview").then(
+            (overview) => {
+                if (this.stream === stream && !this.isKnown) this.picture = replaced(overview);
+            },
+            // The stream says it, too, and goes on trying.
+            () => {},
+        );
     }
 
     stop(): void {
