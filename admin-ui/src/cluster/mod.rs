@@ -2,6 +2,7 @@
 
 mod failures;
 pub mod merge;
+mod names;
 mod producer;
 pub mod query;
 mod upstream;
@@ -185,7 +186,7 @@ impl Cluster {
         let upstream = &self.upstream;
         let asked = ask_all(Service::Nsqd, producers, |producer: &Producer| {
             let (upstream, host, target) = (Arc::clone(upstream), producer.address.clone(), target.clone());
-            async move { upstream.get::<Stats>(Service::Nsqd, &host, &target, Asking::ForAViewer).await }
+            async move { upstream.stats(&host, &target, Asking::ForAViewer).await }
         });
         asked.await.answers(failures)
     }
@@ -203,7 +204,7 @@ impl Cluster {
             let (upstream, host, target) = (Arc::clone(upstream), host.clone(), target.clone());
             async move {
                 let info = upstream.get::<Info>(Service::Nsqd, &host, "/info", asking);
-                let stats = upstream.get::<Stats>(Service::Nsqd, &host, &target, asking);
+                let stats = upstream.stats(&host, &target, asking);
                 let (info, stats) = tokio::try_join!(info, stats)?;
                 Ok((info, topic_names(stats)))
             }
@@ -215,7 +216,7 @@ impl Cluster {
         let upstream = &self.upstream;
         ask_all(Service::Nsqd, self.nsqds.clone(), |host: &String| {
             let (upstream, host, target) = (Arc::clone(upstream), host.clone(), target.to_owned());
-            async move { upstream.get(Service::Nsqd, &host, &target, asking).await }
+            async move { upstream.stats(&host, &target, asking).await }
         })
         .await
     }

@@ -12,11 +12,13 @@ use bytes::Bytes;
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use nsq::api::error::ErrorBody;
+use nsq::api::stats::Stats;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use super::names::checked;
 use crate::exchange::{Answer, Exchange, ExchangeError, Url};
 
 /// How long one that was silent is not asked.
@@ -127,6 +129,14 @@ impl Upstream {
         let answer = self.ask(Method::GET, host, target, Bytes::new()).await;
         self.note_silence(host, &answer);
         Ok(serde_json::from_slice(&answer?)?)
+    }
+
+    /// What the nsqd at `host:port` says of its topics and channels.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub async fn stats(&self, host: &str, target: &str, asking: Asking) -> Result<Stats, AskError> {
+        self.get(Service::Nsqd, host, target, asking).await.map(checked)
     }
 
     /// Lets the service at `host:port` do something. One that was silent is asked too: somebody wants it done.
