@@ -76,7 +76,7 @@ impl Recorder {
             for (topic, of_topic) in &state.topics {
                 for (channel, of_channel) in &of_topic.channels {
                     let building = rows.entry((topic, channel)).or_default();
-                    building.add_channel(of_channel, of_topic.paused, silent);
+                    building.add_channel(address, of_channel, of_topic, silent);
                 }
             }
         }
@@ -88,7 +88,8 @@ impl Recorder {
             for (address, state) in self.picture.nodes() {
                 let Some(of_topic) = state.topics.get(topic) else { continue };
                 let silent = state.silent_since(now_ms).map(|since| (address.as_str(), since / 1000));
-                building.add_topic(of_topic.depth, of_topic.oldest, of_topic.paused, silent);
+                building.add(of_topic.depth, of_topic.oldest, silent);
+                building.add_pauses(false, of_topic);
             }
         }
         let mut message_count = 0_u64;
@@ -138,7 +139,7 @@ impl Recorder {
             row.spark = newest_first;
         }
         let is_rising = series.is_some_and(Series::is_rising) && row.depth > 0;
-        row.trouble = trouble::of(&row, Signs { is_rising, silent: building.silent });
+        row.trouble = trouble::of(&row, Signs { is_rising, ..building.signs });
         row
     }
 
@@ -201,18 +202,26 @@ struct Building<'a> {
     row: ChannelRow,
     oldest: Oldest,
     message_count: u64,
-    /// The node that has been silent longest.
-    silent: Option<(&'a str, u64)>,
+    /// All but whether it rises, which the history knows. Of the nodes that are silent, the one that is so longest.
+    signs: Signs<'a>,
 }
 
 impl<'a> Building<'a> {
     fn add_channel(
         &mut self,
+        node: &'a str,
         channel: &picture::ChannelState,
-        topic_paused: bool,
+        topic: &picture::TopicState,
         silent: Option<(&'a str, u64)>,
     ) {
-        self.add_topic(channel.depth, channel.oldest, topic_paused, silent);
+        self.add(channel.depth, channel.oldest, silent);
+        self.add_pauses(channel.paused, topic);
+        if topic.paused {
+            self.signs.held = self.signs.held.saturating_add(topic.depth);
+        }
+        if channel.clients == 0 && channel.depth > self.signs.deserted.map_or(0, |(_, depth)| depth) {
+            self.signs.deserted = Some((node, channel.depth));
+        }
         let row = &mut self.row;
         row.in_flight = row.in_flight.saturating_add(channel.in_flight);
         row.deferred = row.deferred.saturating_add(channel.deferred);
@@ -220,18 +229,22 @@ impl<'a> Building<'a> {
         row.timed_out = row.timed_out.saturating_add(channel.timeout_count);
         row.clients = row.clients.saturating_add(channel.clients);
         row.ready = row.ready.saturating_add(channel.ready);
-        row.paused |= channel.paused;
         self.message_count = self.message_count.saturating_add(channel.message_count);
     }
 
-    fn add_topic(&mut self, depth: i64, oldest: Oldest, topic_paused: bool, silent: Option<(&'a str, u64)>) {
+    fn add(&mut self, depth: i64, oldest: Oldest, silent: Option<(&'a str, u64)>) {
         self.oldest = self.oldest.or(oldest);
         self.row.depth = self.row.depth.saturating_add(depth);
-        self.row.topic_paused |= topic_paused;
         self.row.nodes += 1;
-        if silent.map(|(_, since)| since) > self.silent.map(|(_, since)| since) {
-            self.silent = silent;
+        if silent.map(|(_, since)| since) > self.signs.silent.map(|(_, since)| since) {
+            self.signs.silent = silent;
         }
+    }
+
+    fn add_pauses(&mut self, is_paused: bool, topic: &picture::TopicState) {
+        self.row.paused |= is_paused;
+        self.row.topic_paused |= topic.paused;
+        self.signs.paused_on += usize::from(is_paused || topic.paused);
     }
 }
 
@@ -326,6 +339,31 @@ mod tests {
         assert_eq!((totals.nodes, totals.topics, totals.channels, totals.in_trouble), (2, 2, 3, 3));
         assert_eq!((totals.depth, totals.message_count), (18_006, 40));
         assert_eq!(overview.nodes[0].depth, 9_005);
+    }
+
+    #[test]
+    fn messages_that_wait_where_no_consumer_is_connected_are_trouble_though_another_node_has_one() {
+        let recorder = recorder(vec![
+            ("a:1", vec![topic("t", 0, vec![channel("c", 0, Some(1)), channel("d", 5, Some(1))])]),
+            ("b:1", vec![topic("t", 0, vec![channel("c", 500, None), channel("d", 0, None)])]),
+        ]);
+        let overview = recorder.overview(1_000, 0, 0);
+        let said =
+            overview.channels.iter().map(|row| row.trouble.iter().map(|one| one.reason.as_str()).collect());
+        let said: Vec<Vec<&str>> = said.collect();
+        let expected = "500 messages wait on b:1, where no consumer is connected";
+        assert_eq!(said, [vec![expected], vec![]]);
+    }
+
+    #[test]
+    fn what_waits_in_a_paused_topic_is_said_of_its_channels() {
+        let paused = TopicStats { paused: true, ..topic("t", 281, vec![channel("c", 0, Some(1))]) };
+        let recorder = recorder(vec![
+            ("a:1", vec![paused]),
+            ("b:1", vec![topic("t", 0, vec![channel("c", 0, Some(1))])]),
+        ]);
+        let reason = recorder.overview(1_000, 0, 0).channels[0].trouble[0].reason.clone();
+        assert_eq!(reason, "the topic is paused on 1 of 2 nodes; 281 messages wait in the topic");
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Picture {
         topics
     }
 
-    /// The numbers of this moment, for the history: the cluster, nodes, topics, channels.
+    /// The numbers of this moment, for the history: the cluster, nodes, channels, topics.
     #[must_use]
     pub(super) fn numbers(&self, now_ms: u64) -> Vec<(Subject, [Option<f64>; MEASURES])> {
         let mut cluster = Sum::default();
@@ -186,12 +186,13 @@ impl Picture {
             numbers.push((Subject::Node(address.clone()), own));
         }
         numbers.insert(0, (Subject::Cluster, cluster.numbers()));
-        let topic = |(name, sum): (&str, Sum)| (Subject::Topic(name.to_owned()), sum.numbers());
-        numbers.extend(topics.into_iter().map(topic));
+        // Where there is no room for all, the channels have it first: without it nobody sees that one is in trouble.
         let channel = |((topic, name), sum): ((&str, &str), Sum)| {
             (Subject::Channel(topic.to_owned(), name.to_owned()), sum.numbers())
         };
         numbers.extend(channels.into_iter().map(channel));
+        let topic = |(name, sum): (&str, Sum)| (Subject::Topic(name.to_owned()), sum.numbers());
+        numbers.extend(topics.into_iter().map(topic));
         numbers
     }
 }
