@@ -17,9 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use tracing::{error, info, warn};
 
-use crate::cluster::{
-    AskError, Asking, Cluster, Failures, NobodyAnswered, Producer, Service, Wanted, stats_target,
-};
+use crate::cluster::{AskError, Asking, Cluster, Failures, NobodyAnswered, Producer, Wanted, stats_target};
 use crate::history::{History, file};
 use crate::overview::{self, Recorder};
 
@@ -262,7 +260,7 @@ impl Sampler {
             self.sampled.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         }
         *self.sampled.failures.lock().expect(NO_PANIC) = failures;
-        self.ask_nodes();
+        self.ask_nodes(Instant::now());
         self.begin();
     }
 
@@ -296,7 +294,7 @@ impl Sampler {
             Ok(stats) => self.sampled.recorder().observe(node, now_ms, stats),
             Err(error) => {
                 // A node that goes on failing is asked no less often than the others.
-                *turn = Turn::From(Instant::now() + self.sampling.interval);
+                *turn = Turn::From(Instant::now());
                 self.sampled.recorder().failed(node, now_ms, error.to_string());
             }
         }
@@ -316,7 +314,8 @@ impl Sampler {
     }
 
     fn tick(&mut self) {
-        self.ask_nodes();
+        // One tick is a little early and another a little late: whose turn comes sooner than half-way to the next is asked now.
+        self.ask_nodes(Instant::now() + self.sampling.interval / 2);
         if !*self.sampled.begun.borrow() {
             return;
         }
@@ -333,10 +332,11 @@ impl Sampler {
         let _ = self.sampled.updates.send(to_go_json(&told).into());
     }
 
-    fn ask_nodes(&mut self) {
+    /// Asks those whose turn comes `by` then.
+    fn ask_nodes(&mut self, by: Instant) {
         let now = Instant::now();
         for (node, Asked { turn, .. }) in &mut self.nodes {
-            if matches!(turn, Turn::Asked(_)) || matches!(turn, Turn::From(from) if *from > now) {
+            if matches!(turn, Turn::Asked(_)) || matches!(turn, Turn::From(from) if *from > by) {
                 continue;
             }
             *turn = Turn::Asked(now);
@@ -345,7 +345,7 @@ impl Sampler {
             tokio::spawn(async move {
                 let wanted = Wanted { topic: None, channel: None, with_clients: true };
                 let target = stats_target(wanted);
-                let answer = upstream.get(Service::Nsqd, &node, &target, Asking::ToSample).await;
+                let answer = upstream.stats(&node, &target, Asking::ToSample).await;
                 let _ = say.send(Heard::Node(node, answer)).await;
             });
         }

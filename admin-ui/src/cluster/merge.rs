@@ -75,7 +75,8 @@ fn client_of(producer: &Producer, stats: ClientStats, now_s: i64) -> Client {
         hostname: stats.hostname,
         user_agent: stats.user_agent,
         connect_ts: stats.connect_ts,
-        connected: now_s.saturating_sub(stats.connect_ts).saturating_mul(NS_IN_S),
+        // The node's clock may be ahead of ours.
+        connected: now_s.saturating_sub(stats.connect_ts).max(0).saturating_mul(NS_IN_S),
         in_flight_count: stats.in_flight_count,
         ready_count: stats.ready_count,
         finish_count: stats.finish_count,
