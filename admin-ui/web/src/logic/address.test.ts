@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { DEFAULT_VIEW, path, place, query, view, type Place } from "./address";
+import { topicPath } from "./api";
 
 describe("a place", () => {
     const places: [string, Place][] = [
@@ -26,9 +27,18 @@ describe("a place", () => {
 
     it("is written so that it can be read", () => {
         for (const [, one] of places) {
-            if (one.page !== "unknown") expect(place(path(one))).toEqual(one);
+            if (one.page !== "unknown") expect(place(path(one) ?? "")).toEqual(one);
         }
-        expect(place(path({ page: "topic", topic: "<img src=x>/../.." }))).toEqual({ page: "topic", topic: "<img src=x>/../.." });
+        const hostile = { page: "topic", topic: "<img src=x>/../.." } as const;
+        expect(place(path(hostile) ?? "")).toEqual(hostile);
+    });
+
+    it("that a browser would take for another has no path", () => {
+        expect(path({ page: "topic", topic: "." })).toBeNull();
+        expect(path({ page: "channel", topic: "orders", channel: ".." })).toBeNull();
+        expect(path({ page: "channel", topic: ".", channel: "orders" })).toBeNull();
+        expect(path({ page: "channel", topic: "...", channel: ".a" })).toBe("topics/.../.a");
+        expect(() => topicPath("orders", ".")).toThrow("No browser can ask");
     });
 });
 

@@ -46,15 +46,23 @@ export function place(path: string): Place {
     return { page: "unknown" };
 }
 
-/** The path of a place, below the base. */
-export function path(place: Place): string {
+/**
+ * Names as the end of a path. `null` if no address can have it: a browser takes `.` and `..` for steps on the way, however
+ * they are written, and would go to, or delete, something else.
+ */
+export function elements(...names: string[]): string | null {
+    return names.some((name) => name === "." || name === "..") ? null : names.map(encodeURIComponent).join("/");
+}
+
+/** The path of a place, below the base; `null` if no address leads there. */
+export function path(place: Place): string | null {
     switch (place.page) {
         case "topic":
-            return `topics/${encodeURIComponent(place.topic)}`;
+            return below("topics", elements(place.topic));
         case "channel":
-            return `topics/${encodeURIComponent(place.topic)}/${encodeURIComponent(place.channel)}`;
+            return below("topics", elements(place.topic, place.channel));
         case "node":
-            return `nodes/${encodeURIComponent(place.node)}`;
+            return below("nodes", elements(place.node));
         case "nodes":
         case "lookup":
         case "counter":
@@ -87,6 +95,10 @@ export function query(view: View): string {
     if (view.range !== DEFAULT_VIEW.range) wanted.set("range", view.range);
     const text = wanted.toString();
     return text === "" ? "" : `?${text}`;
+}
+
+function below(kind: string, names: string | null): string | null {
+    return names === null ? null : `${kind}/${names}`;
 }
 
 function decoded(part: string): string | null {

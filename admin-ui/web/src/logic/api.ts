@@ -1,5 +1,6 @@
 // Requests to nsqadmin, and what its errors mean in words.
 
+import { elements } from "./address";
 import type { Told } from "./types";
 
 /** How long an answer may take: longer than nsqadmin waits for a node. */
@@ -27,6 +28,8 @@ export async function ask<T>(path: string, method: Method = "GET", body?: unknow
         method,
         signal: AbortSignal.timeout(WAIT_MS_MAX),
         headers: { Accept: "application/json" },
+        // What answers from elsewhere is about something else.
+        redirect: "error",
     };
     if (body !== undefined) {
         request.headers = { ...request.headers, "Content-Type": "application/json" };
@@ -45,12 +48,21 @@ export async function ask<T>(path: string, method: Method = "GET", body?: unknow
 }
 
 export function topicPath(topic: string, channel?: string): string {
-    const path = `api/topics/${encodeURIComponent(topic)}`;
-    return channel === undefined ? path : `${path}/${encodeURIComponent(channel)}`;
+    return channel === undefined ? below("topics", topic) : below("topics", topic, channel);
+}
+
+export function messagesPath(topic: string): string {
+    return below("messages", topic);
 }
 
 export function nodePath(node: string): string {
-    return `api/nodes/${encodeURIComponent(node)}`;
+    return below("nodes", node);
+}
+
+function below(kind: string, ...names: string[]): string {
+    const path = elements(...names);
+    if (path === null) throw new ApiError(0, "NO_ADDRESS");
+    return `api/${kind}/${path}`;
 }
 
 const WORDS: Record<string, string> = {
@@ -69,11 +81,12 @@ const WORDS: Record<string, string> = {
     INVALID_COUNT: "That are too many messages at once.",
     SAMPLING_OFF: "nsqadmin does not sample the nodes (--sample-interval is 0).",
     TOO_MANY_VIEWERS: "Too many others are watching.",
+    NO_ADDRESS: "No browser can ask for something whose name is . or .., for they mean something else in an address. Ask nsqd itself.",
     NO_JSON: "What answered is not nsqadmin.",
 };
 
 function words(status: number, code: string): string {
-    if (status === 0) return "nsqadmin does not answer.";
     if (Object.hasOwn(WORDS, code)) return WORDS[code] ?? code;
+    if (status === 0) return "nsqadmin does not answer.";
     return code === "" ? `nsqadmin answered with status ${status}.` : code;
 }

@@ -12,19 +12,20 @@ class Router {
         document.addEventListener("click", (event) => this.clicked(event));
     }
 
-    /** The address of a place, relative to the base. The range of the charts is kept, the filter is not. */
-    to(place: Place, changes: Partial<View> = {}): string {
+    /** The address of a place, relative to the base, if it has one. The range of the charts is kept, the filter is not. */
+    to(place: Place, changes: Partial<View> = {}): string | undefined {
         return address(place, { ...view(""), range: this.view.range, ...changes });
     }
 
     go(place: Place, changes: Partial<View> = {}): void {
-        this.push(new URL(this.to(place, changes), document.baseURI));
+        const address = this.to(place, changes);
+        if (address !== undefined) this.push(new URL(address, document.baseURI));
     }
 
     /** Chooses something here; going back leads to the page before, not to each choice. */
     choose(changes: Partial<View>): void {
         this.view = { ...this.view, ...changes };
-        history.replaceState(null, "", new URL(address(this.place, this.view), document.baseURI));
+        history.replaceState(null, "", new URL(query(this.view) || location.pathname, location.href));
     }
 
     private push(url: URL): void {
@@ -46,15 +47,16 @@ class Router {
     private clicked(event: MouseEvent): void {
         const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
         const link = event.target instanceof Element ? event.target.closest("a") : null;
-        if (!isPlain || event.defaultPrevented || link === null || link.target !== "" || !("inside" in link.dataset)) return;
+        if (!isPlain || event.defaultPrevented || link === null || link.target !== "" || link.href === "" || !("inside" in link.dataset)) return;
         event.preventDefault();
         this.push(new URL(link.href));
     }
 }
 
-function address(place: Place, view: View): string {
+function address(place: Place, view: View): string | undefined {
+    const found = path(place);
     // An empty relative address would be the page itself.
-    return (path(place) || "./") + query(view);
+    return found === null ? undefined : (found || "./") + query(view);
 }
 
 export const router = new Router();
