@@ -28,6 +28,16 @@ describe("the rates of clients", () => {
         expect(of(meter.told([client("b", 10, 7)], 6_000), "b")).toEqual({ sent: 1, finished: 0 });
     });
 
+    it("are not known where several are called alike, as over a Unix socket", () => {
+        const meter = new Meter();
+        meter.told([client("@", 100, 90), client("@", 5, 5)], 0);
+        const both = meter.told([client("@", 130, 90), client("@", 6, 6)], 3_000);
+        expect(of(both, "@")).toEqual(NO_RATES);
+        // Nor is the one that is left the other.
+        expect(of(meter.told([client("@", 9, 9)], 6_000), "@")).toEqual(NO_RATES);
+        expect(of(meter.told([client("@", 12, 9)], 9_000), "@")).toEqual({ sent: 1, finished: 0 });
+    });
+
     it("do not leap when one asks again at once, and bridge a pause", () => {
         const meter = new Meter();
         meter.told([client("a", 0, 0)], 0);

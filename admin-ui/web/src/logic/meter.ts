@@ -18,10 +18,11 @@ export const NO_RATES: ClientRates = { sent: null, finished: null };
 
 interface Sample {
     at: number;
-    counts: Map<string, Client>;
+    /** `null` for a name that several have: nobody can tell which of them is which. */
+    counts: Map<string, Client | null>;
 }
 
-/** A connection, and no later one that was given the same port. */
+/** A connection, and no later one that was given the same port. Those over a Unix socket are all called alike. */
 export function connection(client: Client): string {
     return `${client.node} ${client.remote_address} ${client.connect_ts}`;
 }
@@ -36,15 +37,17 @@ export class Meter {
         if (last !== undefined && now_ms - last.at < APART_MS_MIN) return this.rates;
         // One older than that is kept: a page that was in the background has no other.
         while (this.samples.length > 1 && now_ms - (this.samples[0]?.at ?? 0) > WINDOW_MS + APART_MS_MIN) this.samples.shift();
-        this.rates = new Map(clients.map((client) => [connection(client), this.since(client, now_ms)]));
-        this.samples.push({ at: now_ms, counts: new Map(clients.map((client) => [connection(client), client])) });
+        const counts = new Map<string, Client | null>();
+        for (const client of clients) counts.set(connection(client), counts.has(connection(client)) ? null : client);
+        this.rates = new Map([...counts].map(([name, client]) => [name, client === null ? NO_RATES : this.since(client, now_ms)]));
+        this.samples.push({ at: now_ms, counts });
         return this.rates;
     }
 
     private since(client: Client, now_ms: number): ClientRates {
         for (const { at, counts } of this.samples) {
             const before = counts.get(connection(client));
-            if (before === undefined) continue;
+            if (before == null) continue;
             const rate = (was: number, is: number) => (is < was ? null : ((is - was) * 1000) / (now_ms - at));
             return {
                 sent: rate(before.message_count, client.message_count),
