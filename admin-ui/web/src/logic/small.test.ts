@@ -76,8 +76,9 @@ it("what is about to be lost is said in numbers", () => {
     expect(nameToType("empty", target)).toBe("mail");
     expect(nameToType("pause", target)).toBe("");
     expect(consequences("empty", target)[0]).toContain("on 3 nodes: 1,234 waiting, 5 in flight, 0 deferred");
-    const topic = { ...target, channel: undefined, channels: 4 };
-    expect(consequences("delete", topic).join(" ")).toMatch(/4 channels go with it.*2 consumers are connected/);
+    const topic = { ...target, channel: undefined, channels: { count: 4, depth: 6000 } };
+    expect(consequences("delete", topic).join(" ")).toMatch(/7,234 waiting.*4 channels go with it.*2 consumers are connected/);
+    expect(consequences("empty", topic)[0]).toMatch(/^1,234 messages that no channel/);
     expect(nameToType("delete", topic)).toBe("orders");
 });
 

@@ -12,8 +12,8 @@ export interface Target {
     clients: number;
     /** How many nodes have it. */
     nodes: number;
-    /** For a topic: its channels. */
-    channels?: number;
+    /** For a topic: its channels, and what waits in them. */
+    channels?: { count: number; depth: number };
 }
 
 export type Action = "pause" | "unpause" | "empty" | "delete";
@@ -55,7 +55,7 @@ export function consequences(action: Action, target: Target): string[] {
         case "delete":
             return [
                 `${what} is deleted ${where}, with its messages: ${all(target)}.`,
-                ...(target.channels === undefined ? [] : [`Its ${plural(target.channels, "channel")} go with it.`]),
+                ...(target.channels === undefined ? [] : [`Its ${plural(target.channels.count, "channel")} ${target.channels.count === 1 ? "goes" : "go"} with it.`]),
                 target.clients === 0
                     ? "No consumer is connected."
                     : `${plural(target.clients, "consumer")} ${target.clients === 1 ? "is" : "are"} connected and will be cut off. Those that connect again make it anew, empty.`,
@@ -69,5 +69,5 @@ function waiting(target: Target): string {
 }
 
 function all(target: Target): string {
-    return `${count(target.depth)} waiting, ${count(target.in_flight)} in flight, ${count(target.deferred)} deferred`;
+    return `${count(target.depth + (target.channels?.depth ?? 0))} waiting, ${count(target.in_flight)} in flight, ${count(target.deferred)} deferred`;
 }
