@@ -273,6 +273,35 @@ describe("a channel", () => {
         await close(page);
     });
 
+    it("shows all its clients, also those that are called alike", async () => {
+        await make("alike", "workers");
+        for (const name of ["one", "two"]) cluster.consume(cluster.nsqd[0], "alike", "workers", { identity: { hostname: name } });
+        const page = await open();
+        await row(page, "alike/workers").locator("td.clients", { hasText: "2" }).waitFor();
+        // As over a Unix socket.
+        await page.route("**/api/topics/alike/workers", async (route) => {
+            const body = await (await route.fetch()).json();
+            for (const client of body.clients) Object.assign(client, { remote_address: "@", connect_ts: 1 });
+            await route.fulfill({ json: body });
+        });
+        await page.goto(`${url}topics/alike/workers`);
+        await page.getByText("page-test/1.0").nth(1).waitFor();
+        await close(page);
+    });
+
+    it("that no address can name is shown, and nothing else is taken for it", async () => {
+        for (const topic of [".", "dotted"]) for (const channel of [".", "dotted"]) await make(topic, channel);
+        const page = await open("?filter=dotted&sort=name");
+        await row(page, "./dotted").waitFor();
+        assert.equal(await row(page, "./dotted").locator("a[href]").count(), 0);
+        assert.equal(await row(page, "dotted/.").locator("a[href]").count(), 1);
+        await row(page, "./dotted").getByText("dotted").click();
+        await page.goto(`${url}topics/dotted`);
+        await page.getByRole("link", { name: "dotted", exact: true }).waitFor();
+        assert.equal(await page.getByRole("region", { name: "Channels" }).locator("a[href]").count(), 1);
+        await close(page);
+    });
+
     it("that is not there is said to be so", async () => {
         const page = await open("topics/nobody/nothing");
         await page.getByText("There is no topic of that name.").waitFor();
@@ -367,6 +396,46 @@ describe("who may what", () => {
 });
 
 describe("in trouble", () => {
+    it("a break is waited for, and somebody who logged in stays inside", async () => {
+        await make("broken", "workers");
+        const users = join(cluster.directory, "broken-users");
+        await writeFile(users, `vera:viewer:${await hash("secret")}\n`);
+        const guarded = await cluster.admin(`--auth-file=${users}`);
+        const page = await visit(browser, `http://${guarded.http}/?filter=broken`);
+        await page.getByLabel("Name").fill("vera");
+        await page.getByLabel("Password").fill("secret");
+        await button(page, "Log in").click();
+        await row(page, "broken/workers").waitFor();
+        await guarded.stop();
+        await page.getByText("The connection to nsqadmin is lost").waitFor();
+        await row(page, "broken/workers").waitFor();
+        // It forgot its sessions.
+        const [, port] = guarded.http.split(":");
+        await cluster.daemon("nsqadmin", 1, [`--lookupd-http-address=${cluster.lookupd.http}`, `--auth-file=${users}`, `--http-address=127.0.0.1:${port}`]);
+        await page.getByLabel("Password").waitFor();
+        await close(page);
+    });
+
+    it("a page that nobody sees keeps no connection, and is there again when it is seen", async () => {
+        await make("hidden", "workers");
+        const page = await open("?filter=hidden");
+        await row(page, "hidden/workers").waitFor();
+        const hide = (hidden) => page.evaluate((hidden) => {
+            Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }, hidden);
+        const closed = page.waitForEvent("requestfailed", (request) => request.url().includes("/api/live"));
+        const looked = page.waitForRequest((request) => request.url().endsWith("/api/overview"));
+        await hide(true);
+        await closed;
+        await looked;
+        const opened = page.waitForRequest((request) => request.url().includes("/api/live"));
+        await hide(false);
+        await opened;
+        await page.getByText("live", { exact: true }).waitFor();
+        await close(page);
+    });
+
     it("a node that is killed is named at once, and so is nsqadmin when it is gone", async () => {
         const node = await cluster.addNsqd();
         await cluster.post(node, "/topic/create?topic=dying");
@@ -476,6 +545,14 @@ describe("everywhere", () => {
         await page.route("**/api/live*", (route) => route.fulfill({ contentType: "text/event-stream", body }));
         await page.reload();
         await page.getByText("10,000 rows").waitFor();
+        for (const width of [380, 1024, 1280]) {
+            await page.setViewportSize({ width, height: 800 });
+            const share = await page.evaluate(() => {
+                const cells = [...document.querySelectorAll("thead th")].filter((cell) => cell.checkVisibility());
+                return cells.at(-1).getBoundingClientRect().right / document.querySelector(".table").getBoundingClientRect().right;
+            });
+            assert.ok(share > 0.98, `at ${width} pixels the columns take ${share} of the table`);
+        }
         assert.ok((await page.locator("tbody tr").count()) < 100);
         await page.evaluate(() => window.scrollTo(0, document.body.scrollHeight));
         await page.locator('th[title="many-0/channel-0"]').waitFor();

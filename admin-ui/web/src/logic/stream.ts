@@ -12,7 +12,7 @@ export interface Listener {
     /** An event came, with its JSON. */
     event(name: string, body: unknown): void;
     /** The connection broke, was refused, or said nothing for too long. It is being tried again. */
-    lost(): void;
+    lost(isRefused: boolean): void;
 }
 
 /** The waits between attempts. */
@@ -45,8 +45,9 @@ export class Stream {
             source.addEventListener(name, ({ data }) => this.heard(name, data));
         }
         source.onerror = () => {
-            this.listener.lost();
-            if (source.readyState === CLOSED) this.retry();
+            const isRefused = source.readyState === CLOSED;
+            this.listener.lost(isRefused);
+            if (isRefused) this.retry();
         };
     }
 
@@ -63,7 +64,7 @@ export class Stream {
             body = JSON.parse(data);
         } catch {
             // Half an event is as good as none.
-            this.listener.lost();
+            this.listener.lost(false);
             this.retry();
             return;
         }
@@ -75,7 +76,7 @@ export class Stream {
     private watch(): void {
         clearTimeout(this.watchdog);
         this.watchdog = setTimeout(() => {
-            this.listener.lost();
+            this.listener.lost(false);
             this.retry();
         }, this.silence_ms_max);
     }

@@ -47,7 +47,8 @@ class Visitor {
             this.session = await ask<Session>("api/session");
             this.failure = "";
         } catch (error) {
-            this.failure = reason(error);
+            // Whoever was told once who he is sees what there is on; that it is old is said by those who know.
+            if (this.session === null) this.failure = reason(error);
         }
     }
 
