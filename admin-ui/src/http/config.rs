@@ -2,38 +2,33 @@
 //!
 //! A change lasts until the server stops.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
-use nsq::daemon::http::{BodyError, HttpError, Remote, Reply, read_body};
+use nsq::daemon::http::{BodyError, HttpError, Reply, read_body};
 use nsq::daemon::options::ConfigValue;
 
 use super::Site;
-use super::visitor::FromOurPage;
+use super::visitor::Configurer;
 use crate::options::PROGRAM;
 
 pub(super) async fn show(
     State(site): State<Arc<Site>>,
-    Extension(remote): Extension<Remote>,
+    _: Configurer,
     Path(option): Path<String>,
 ) -> Result<Reply, HttpError> {
-    check_remote(&site, &remote)?;
     shown(&site, &option)
 }
 
 pub(super) async fn change(
     State(site): State<Arc<Site>>,
-    _: FromOurPage,
-    Extension(remote): Extension<Remote>,
+    _: Configurer,
     Path(option): Path<String>,
     body: Body,
 ) -> Result<Reply, HttpError> {
-    check_remote(&site, &remote)?;
     let value = match read_body(body, VALUE_BYTES_MAX).await {
         Ok(value) if !value.is_empty() => value,
         Ok(_) | Err(BodyError::TooBig { .. }) => {
@@ -50,17 +45,6 @@ pub(super) async fn change(
         _ => return Err(invalid_option()),
     }
     shown(&site, &option)
-}
-
-/// Only the peer itself counts, not whom it says it speaks for.
-fn check_remote(site: &Site, remote: &Remote) -> Result<(), HttpError> {
-    let Some(range) = &site.config_range else { return Ok(()) };
-    let address: SocketAddr =
-        remote.0.parse().map_err(|_| HttpError::new(StatusCode::BAD_REQUEST, "INVALID_REMOTE_ADDR"))?;
-    match range.contains(address.ip()) {
-        true => Ok(()),
-        false => Err(HttpError::new(StatusCode::FORBIDDEN, "FORBIDDEN")),
-    }
 }
 
 fn shown(site: &Site, option: &str) -> Result<Reply, HttpError> {

@@ -1,6 +1,7 @@
 //! Who asks: the extractors that let a handler run only for somebody who may. A handler that changes something takes an
 //! [`Operator`] or an [`Admin`], and with that the rules about pages and content types hold too.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,6 +36,11 @@ pub(super) struct Admin(pub(super) Caller);
 /// A request from a page that may change things, or from no page, whoever sends it.
 #[derive(Debug)]
 pub(super) struct FromOurPage;
+
+/// Somebody who may see and change what this server runs with: from an address that may, and where one must log in, an
+/// admin. Without a login the address is enough, as in v1.3.0.
+#[derive(Debug)]
+pub(super) struct Configurer;
 
 /// Who changes something, and what is told of him.
 #[derive(Debug)]
@@ -86,6 +92,24 @@ impl FromRequestParts<Arc<Site>> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, HttpError> {
         caller(parts, site, Role::Admin).map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<Site>> for Configurer {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, HttpError> {
+        check_remote(parts, site)?;
+        if parts.method != Method::GET {
+            check_page(parts, site)?;
+        }
+        if site.access.has_login() {
+            let visitor = site.visitor(&parts.headers).ok_or_else(login_required)?;
+            if visitor.role < Role::Admin {
+                return Err(forbidden());
+            }
+        }
+        Ok(Self)
     }
 }
 
@@ -154,6 +178,14 @@ fn check_page(parts: &Parts, site: &Site) -> Result<(), HttpError> {
         true => Ok(()),
         false => Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON_REQUIRED")),
     }
+}
+
+/// Only the peer itself counts, not whom it says it speaks for.
+fn check_remote(parts: &Parts, site: &Site) -> Result<(), HttpError> {
+    let Some(range) = &site.config_range else { return Ok(()) };
+    let address = parts.extensions.get::<Remote>().and_then(|remote| remote.0.parse::<SocketAddr>().ok());
+    let address = address.ok_or_else(|| HttpError::new(StatusCode::BAD_REQUEST, "INVALID_REMOTE_ADDR"))?;
+    if range.contains(address.ip()) { Ok(()) } else { Err(forbidden()) }
 }
 
 fn login_required() -> HttpError {
