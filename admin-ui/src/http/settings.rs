@@ -40,7 +40,8 @@ impl Site {
             statsd_counter_format: options.statsd_counter_format.clone(),
             statsd_gauge_format: options.statsd_gauge_format.clone(),
             statsd_prefix: options.statsd_prefix.clone(),
-            nsqlookupd: options.nsqlookupd_http_addresses.clone(),
+            // As they are now: `/config` changes them.
+            nsqlookupd: self.cluster.lookupd_addresses(),
             has_login: self.access.has_login(),
             sample_interval_ms: u64::try_from(options.sample_interval.as_millis()).unwrap_or(u64::MAX),
         }

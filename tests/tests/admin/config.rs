@@ -1,6 +1,6 @@
 //! `/config/:opt`: nsqadmin.md §5.
 
-use nsq_tests::{Admin, each};
+use nsq_tests::{Admin, differences, each};
 
 fn admin(flags: &[&str]) -> Admin {
     Admin::with(&[&["--lookupd-http-address=127.0.0.1:1"], flags].concat())
@@ -42,6 +42,10 @@ fn two_options_can_be_changed() {
     let addresses = r#"["127.0.0.1:2","x"]"#;
     assert_eq!(admin.send("PUT", "/config/nsqlookupd_http_addresses", addresses).text(), addresses);
     assert_eq!(admin.get("/config/nsqlookupd_http_addresses").text(), addresses);
+    if differences::admin_has_extensions() {
+        let settings = admin.get("/api/settings").json();
+        assert_eq!(settings["nsqlookupd"], serde_json::json!(["127.0.0.1:2", "x"]));
+    }
     assert_eq!(admin.send("PUT", "/config/nsqlookupd_http_addresses", "[]").text(), "[]");
     assert_eq!(admin.get("/api/topics").status, 502);
     for (option, body, status, code) in [
