@@ -1,7 +1,7 @@
 //! How often somebody may try a password.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ const ADDRESSES_MAX: usize = 10_000;
 /// Why the lock is never poisoned.
 const NO_PANIC: &str = "no code panics while it holds the failures";
 
-/// The wrong passwords of late, by the address they came from. Locked for a look or an insertion.
+/// The wrong passwords of late, by whom they came from: an address, or the network of 2^64 addresses that is the least a
+/// host of IPv6 has. Locked for a look or an insertion.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<HashMap<IpAddr, Failures>>);
 
@@ -34,6 +35,7 @@ impl Throttle {
     /// # Errors
     /// There were too many.
     pub(super) fn try_once(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let address = network(address);
         let mut failures = self.0.lock().expect(NO_PANIC);
         failures.retain(|_, failed| now.saturating_duration_since(failed.last) < WINDOW);
         if failures.len() >= ADDRESSES_MAX && !failures.contains_key(&address) {
@@ -47,11 +49,24 @@ impl Throttle {
         Ok(())
     }
 
-    /// The password was right.
+    /// The password was right: that try does not count. Those before it do, or whoever has an account could go on guessing
+    /// the passwords of others.
     pub(super) fn succeeded(&self, address: IpAddr) {
-        self.0.lock().expect(NO_PANIC).remove(&address);
+        if let Some(failed) = self.0.lock().expect(NO_PANIC).get_mut(&network(address)) {
+            failed.count = failed.count.saturating_sub(1);
+        }
     }
 }
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+    }
+}
+
+/// The first 64 bits of an IPv6 address.
+const NETWORK: u128 = !(u64::MAX as u128);
 
 #[cfg(test)]
 mod tests {
@@ -67,9 +82,34 @@ mod tests {
         assert_eq!(throttle.try_once(address(1), now), Err(WINDOW));
         assert_eq!(throttle.try_once(address(2), now), Ok(()));
         assert_eq!(throttle.try_once(address(1), now + WINDOW), Ok(()));
+        // One that was right takes back itself.
         throttle.succeeded(address(1));
         for _ in 0..FAILURES_MAX {
             assert_eq!(throttle.try_once(address(1), now + WINDOW), Ok(()));
         }
+        assert_eq!(throttle.try_once(address(1), now + WINDOW), Err(WINDOW));
+    }
+
+    #[test]
+    fn an_account_of_ones_own_gives_no_more_guesses() {
+        let (throttle, now, address) = (Throttle::default(), Instant::now(), IpAddr::from([127, 0, 0, 1]));
+        for _ in 0..FAILURES_MAX - 1 {
+            assert_eq!(throttle.try_once(address, now), Ok(()));
+        }
+        assert_eq!(throttle.try_once(address, now), Ok(()));
+        throttle.succeeded(address);
+        assert_eq!(throttle.try_once(address, now), Ok(()));
+        assert_eq!(throttle.try_once(address, now), Err(WINDOW));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_host() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for host in 0..FAILURES_MAX {
+            assert_eq!(throttle.try_once(address(&format!("2001:db8::{host}")), now), Ok(()));
+        }
+        assert_eq!(throttle.try_once(address("2001:db8::ffff:0:0:1"), now), Err(WINDOW));
+        assert_eq!(throttle.try_once(address("2001:db8:0:1::1"), now), Ok(()));
     }
 }
