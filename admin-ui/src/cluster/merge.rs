@@ -75,7 +75,7 @@ fn client_of(producer: &Producer, stats: ClientStats, now_s: i64) -> Client {
         hostname: stats.hostname,
         user_agent: stats.user_agent,
         connect_ts: stats.connect_ts,
-        // The node's clock may be ahead of ours.
+        // A node's clock may be ahead of ours.
         connected: now_s.saturating_sub(stats.connect_ts).max(0).saturating_mul(NS_IN_S),
         in_flight_count: stats.in_flight_count,
         ready_count: stats.ready_count,
@@ -315,7 +315,7 @@ mod tests {
         let client = |zone: &str, region: &str| ClientStats {
             topology_zone: zone.to_owned(),
             topology_region: region.to_owned(),
-            connect_ts: 90,
+            connect_ts: if zone == "z9" { 103 } else { 90 },
             ..ClientStats::default()
         };
         let stats = ChannelStats {
@@ -327,6 +327,7 @@ mod tests {
         let clients = channel.clients.unwrap();
         let zones: Vec<&str> = clients.iter().map(|client| client.topology_zone.as_str()).collect();
         assert_eq!(zones, ["z1", "z2", "z9"]);
-        assert_eq!(clients[0].connected, 10_000_000_000);
+        let connected: Vec<i64> = clients.iter().map(|client| client.connected).collect();
+        assert_eq!(connected, [10_000_000_000, 10_000_000_000, 0]);
     }
 }
