@@ -10,7 +10,7 @@ use nsq::api::admin::Outcome;
 
 use crate::cluster::query::ask_all;
 use crate::cluster::{
-    AskError, Asking, Cluster, Failure, Failures, NobodyAnswered, Service, Whereabouts, escape,
+    AskError, Asking, Cluster, Failure, Failures, NobodyAnswered, Service, Whereabouts, each_once, escape,
 };
 
 /// What is done to a topic or a channel that is there.
@@ -296,7 +296,7 @@ impl Work {
 }
 
 fn addresses(whereabouts: Whereabouts) -> Vec<String> {
-    whereabouts.producers.into_iter().map(|producer| producer.address).collect()
+    each_once(whereabouts.producers).into_iter().map(|producer| producer.address).collect()
 }
 
 /// What a node is said to have answered that had nothing to do it to.

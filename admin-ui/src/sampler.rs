@@ -17,7 +17,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use tracing::{error, info, warn};
 
-use crate::cluster::{AskError, Asking, Cluster, Failures, NobodyAnswered, Producer, Wanted, stats_target};
+use crate::cluster::{
+    AskError, Asking, Cluster, Failures, NobodyAnswered, Producer, Wanted, each_once, stats_target,
+};
 use crate::history::{History, file};
 use crate::overview::{self, Recorder};
 
@@ -246,7 +248,7 @@ impl Sampler {
         if let Some(producers) = producers {
             // A node that does not answer says no name; it has the one it is asked by, unless it is known from before.
             let failed = if is_direct && !self.knows_who { failures.warnings() } else { Vec::new() };
-            let known = producers.into_iter().map(|one| (one.address, one.hostname, one.version));
+            let known = each_once(producers).into_iter().map(|one| (one.address, one.hostname, one.version));
             let unnamed = failed.into_iter().map(|one| (one.node, String::new(), String::new()));
             let kept = match is_direct {
                 true if failures.is_empty() => Duration::ZERO,

@@ -2,7 +2,7 @@
 
 mod failures;
 pub mod merge;
-mod names;
+mod named;
 mod producer;
 pub mod query;
 mod upstream;
@@ -18,7 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::watch;
 
 pub use self::failures::{Failure, Failures, NobodyAnswered};
-pub use self::producer::{Producer, merged};
+pub use self::producer::{Producer, each_once, merged};
 use self::query::ask_all;
 pub use self::upstream::{AskError, Asking, Service, Upstream};
 pub use self::version::Version;
@@ -86,7 +86,7 @@ impl Cluster {
             names.extend(answers.into_iter().flat_map(|(_, stats)| topic_names(stats)));
         } else {
             let answers = self.ask_lookupds::<lookup::Topics>("/topics").await.answers(failures)?;
-            names.extend(answers.into_iter().flat_map(|(_, answer)| answer.topics));
+            names.extend(named::topics(answers.into_iter().flat_map(|(_, answer)| answer.topics)));
         }
         Ok(names.into_iter().collect())
     }
@@ -116,7 +116,7 @@ impl Cluster {
                 answers.into_iter().flat_map(|(_, answer)| answer.channels).collect();
             inactive.insert(topic, channels.into_iter().collect());
         }
-        Ok(inactive)
+        Ok(inactive.into_iter().map(|(topic, channels)| (topic, channels.into_iter().collect())).collect())
     }
 
     /// All nsqds.
@@ -167,7 +167,7 @@ impl Cluster {
         for (lookupd, answer) in answers {
             let described = answer.producers.into_iter();
             producers.extend(described.map(|producer| Producer::of_lookup(&lookupd, producer)));
-            channels.extend(answer.channels);
+            channels.extend(named::channels(answer.channels));
         }
         Ok(Some(Whereabouts { producers: merged(producers), channels }))
     }
@@ -184,7 +184,7 @@ impl Cluster {
     ) -> Result<Vec<(Producer, Stats)>, NobodyAnswered> {
         let target = stats_target(wanted);
         let upstream = &self.upstream;
-        let asked = ask_all(Service::Nsqd, producers, |producer: &Producer| {
+        let asked = ask_all(Service::Nsqd, each_once(producers), |producer: &Producer| {
             let (upstream, host, target) = (Arc::clone(upstream), producer.address.clone(), target.clone());
             async move { upstream.stats(&host, &target, Asking::ForAViewer).await }
         });

@@ -1,9 +1,12 @@
 //! An nsqd of the cluster, as it is known before it is asked.
 
+use std::collections::BTreeSet;
+
 use nsq::api::admin::{Node, NodeTopic};
 use nsq::api::info::Info;
 use nsq::api::lookup;
 use nsq::wire::lookup::dialled_address;
+use nsq::wire::name::TopicName;
 
 use super::version::Version;
 
@@ -64,7 +67,9 @@ impl Producer {
     pub fn of_node(lookupd: &str, node: lookup::Node) -> Self {
         let tombstoned = node.tombstones.into_iter().chain(std::iter::repeat(false));
         let mut topics: Vec<_> = node.topics.into_iter().zip(tombstoned).collect();
+        topics.retain(|(topic, _)| TopicName::parse(topic).is_some());
         topics.sort();
+        topics.dedup_by(|another, one| another.0 == one.0);
         Self {
             remote_addresses: vec![format!("{lookupd}/{}", or_not_there(&node.remote_address))],
             address: http_address(&node.broadcast_address, node.http_port),
@@ -139,6 +144,15 @@ pub fn merged(described: impl IntoIterator<Item = Producer>) -> Vec<Producer> {
     merged
 }
 
+/// One of each address, where several describe themselves by the same one: an nsqd that was started again with another
+/// port for TCP is two nsqds to an nsqlookupd for a while. Whoever asked both would count what it has twice.
+#[must_use]
+pub fn each_once(mut producers: Vec<Producer>) -> Vec<Producer> {
+    let mut known = BTreeSet::new();
+    producers.retain(|producer| known.insert(producer.address.clone()));
+    producers
+}
+
 /// What cannot be dialled is shown as it was said, and fails when it is asked.
 fn http_address(host: &str, port: i64) -> String {
     dialled_address(host, port).unwrap_or_else(|| format!("{host}:{port}"))
@@ -185,6 +199,17 @@ mod tests {
             ]
         );
         assert_eq!(merged[0].topics, [("a".to_owned(), false), ("b".to_owned(), true)]);
+    }
+
+    #[test]
+    fn an_nsqd_that_two_descriptions_lead_to_is_asked_once() {
+        let restarted = lookup::Node { tcp_port: 9, ..node("z", 1, "r") };
+        let known =
+            merged([Producer::of_node("l:1", node("z", 1, "r")), Producer::of_node("l:1", restarted)]);
+        assert_eq!((known.len(), each_once(known).len()), (2, 1));
+        let odd = lookup::Node { topics: ["a/b", "a", "a"].map(str::to_owned).to_vec(), ..node("z", 1, "r") };
+        let topics = Producer::of_node("l:1", odd).topics;
+        assert_eq!(topics.iter().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::names::checked;
+use super::named::named;
 use crate::exchange::{Answer, Exchange, ExchangeError, Url};
 
 /// How long one that was silent is not asked.
@@ -131,12 +131,12 @@ impl Upstream {
         Ok(serde_json::from_slice(&answer?)?)
     }
 
-    /// What the nsqd at `host:port` says of its topics and channels.
+    /// What the nsqd at `host:port` has, by [`named`].
     ///
     /// # Errors
-    /// As for [`Self::get`].
+    /// It does not answer, refuses, or answers nonsense.
     pub async fn stats(&self, host: &str, target: &str, asking: Asking) -> Result<Stats, AskError> {
-        self.get(Service::Nsqd, host, target, asking).await.map(checked)
+        self.get(Service::Nsqd, host, target, asking).await.map(named)
     }
 
     /// Lets the service at `host:port` do something. One that was silent is asked too: somebody wants it done.
