@@ -54,6 +54,19 @@ pub struct Whereabouts {
     pub channels: BTreeSet<String>,
 }
 
+/// What an nsqlookupd is asked: which channels a topic has.
+struct ChannelsOf {
+    topic: String,
+    lookupd: String,
+}
+
+impl AsRef<str> for ChannelsOf {
+    /// Who is asked.
+    fn as_ref(&self) -> &str {
+        &self.lookupd
+    }
+}
+
 impl Cluster {
     /// The cluster that these know, or that is these.
     #[must_use]
@@ -108,13 +121,28 @@ impl Cluster {
             let topics = producer.topics.into_iter().filter(|(_, is_tombstoned)| !is_tombstoned);
             active.extend(topics.map(|(topic, _)| topic));
         }
-        let mut inactive = BTreeMap::new();
-        for topic in known.into_iter().filter(|topic| !active.contains(topic)) {
-            let target = format!("/channels?topic={}", escape(&topic));
-            let answers = self.ask_lookupds::<lookup::Channels>(&target).await.answers(failures)?;
-            let channels: BTreeSet<String> =
-                answers.into_iter().flat_map(|(_, answer)| answer.channels).collect();
-            inactive.insert(topic, channels.into_iter().collect());
+        let mut inactive: BTreeMap<String, BTreeSet<String>> = known
+            .into_iter()
+            .filter(|topic| !active.contains(topic))
+            .map(|topic| (topic, BTreeSet::new()))
+            .collect();
+        if inactive.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let lookupds = self.lookupd_addresses();
+        let ask_each = |topic: &String| {
+            let topic = topic.clone();
+            lookupds.iter().map(move |lookupd| ChannelsOf { topic: topic.clone(), lookupd: lookupd.clone() })
+        };
+        let questions: Vec<ChannelsOf> = inactive.keys().flat_map(ask_each).collect();
+        let asked = ask_all(Service::Nsqlookupd, questions, |ChannelsOf { topic, lookupd }| {
+            let target = format!("/channels?topic={}", escape(topic));
+            let (upstream, lookupd) = (Arc::clone(&self.upstream), lookupd.clone());
+            async move { upstream.get(Service::Nsqlookupd, &lookupd, &target, Asking::ForAViewer).await }
+        });
+        let answers: Vec<(ChannelsOf, lookup::Channels)> = asked.await.answers(failures)?;
+        for (ChannelsOf { topic, .. }, answer) in answers {
+            inactive.entry(topic).or_default().extend(named::channels(answer.channels));
         }
         Ok(inactive.into_iter().map(|(topic, channels)| (topic, channels.into_iter().collect())).collect())
     }

@@ -31,6 +31,29 @@ fn who_is_not_there_is_a_warning_as_long_as_others_are() {
 }
 
 #[test]
+fn who_fails_for_many_topics_is_named_once_for_all() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let watched = Watched::start(1, &[]);
+    let topics = ["a", "b", "c", "d"];
+    for topic in topics {
+        watched.lookupds[0].act(&format!("/topic/create?topic={topic}"));
+        watched.lookupds[1].act(&format!("/channel/create?topic={topic}&channel=of_{topic}"));
+    }
+    let admin = watched.admin(&["--lookupd-http-address=127.0.0.1:1"]);
+    let told = admin.told("/api/topics?inactive=true");
+    let expected: serde_json::Map<String, serde_json::Value> = topics
+        .iter()
+        .map(|topic| ((*topic).to_owned(), serde_json::json!([format!("of_{topic}")])))
+        .collect();
+    assert_eq!(told["topics"], serde_json::Value::Object(expected));
+    // For the topics, for the nodes, for all channels.
+    let message = told["message"].as_str().expect("it is text");
+    assert_eq!(message.matches("127.0.0.1:1: ").count(), 3, "{message}");
+}
+
+#[test]
 fn where_nobody_is_there_it_is_an_error() {
     let admin = Admin::with(&["--lookupd-http-address=127.0.0.1:1"]);
     for target in ["/api/topics", "/api/nodes", "/api/counter", "/api/topics/t", "/api/nodes/127.0.0.1:1"] {
