@@ -213,9 +213,9 @@ pub async fn publish(cluster: &Cluster, topic: &str, messages: Messages) -> Resu
     if messages.count == 1 || messages.defer_ms > 0 {
         let query = format!("{topic}&defer={}", messages.defer_ms);
         for _ in 0..messages.count {
-            let before = work.failures.is_empty();
             work.ask(cluster, Service::Nsqd, vec![node.clone()], "/pub", &query, &messages.body).await;
-            if before && !work.failures.is_empty() {
+            // What one is refused for, or waits for in vain, the next one would be.
+            if work.outcomes.last().is_some_and(|outcome| !outcome.ok) {
                 break;
             }
         }

@@ -192,6 +192,13 @@ fn messages_are_published_to_try_things_out() {
         ],
         |(body, (status, code))| admin.send("POST", "/api/messages/t", body).expect_error(*status, code),
     );
+    // The first refusal is enough, also where an nsqlookupd failed before.
+    let half_blind = watched.admin(&["--lookupd-http-address=127.0.0.1:1"]);
+    let too_late = r#"{"body":"x","count":50,"defer":999999999}"#;
+    let told = half_blind.send("POST", "/api/messages/t", too_late).json();
+    assert_eq!(told["outcomes"].as_array().map(Vec::len), Some(1), "{told}");
+    let published = |line: &&String| line.contains("/pub?");
+    assert_eq!(half_blind.process().log_lines().iter().filter(published).count(), 1);
     admin.send("POST", "/api/messages/nope", r#"{"body":"x"}"#).expect_error(404, "TOPIC_NOT_FOUND");
     admin.send("POST", "/api/messages/$", r#"{"body":"x"}"#).expect_error(400, "INVALID_TOPIC");
 }
