@@ -535,6 +535,33 @@ describe("everywhere", () => {
         });
     }
 
+    it("nothing moves while a page is loaded", async () => {
+        await make("still", "workers");
+        const page = await open();
+        await page.addInitScript(() => {
+            globalThis.shifts = [];
+            new PerformanceObserver((list) => globalThis.shifts.push(...list.getEntries())).observe({ type: "layout-shift", buffered: true });
+        });
+        // One answer after the other, so that each is painted.
+        const waits = { session: 0, topics: 400, nodes: 200, history: 600 };
+        for (const [name, wait] of Object.entries(waits)) {
+            await page.route(new RegExp(`/api/${name}`), async (route) => {
+                await new Promise((resolve) => setTimeout(resolve, wait));
+                await route.continue();
+            });
+        }
+        const ends = { "": "tbody tr", lookup: "form", counter: "figure", nodes: "tbody tr", [`nodes/${encodeURIComponent(cluster.nsqd[0].http)}`]: "figure" };
+        for (const [path, end] of Object.entries(ends)) {
+            await page.goto(url + path);
+            await page.locator("main").locator(end).first().waitFor();
+            await page.getByText("live", { exact: true }).waitFor();
+            await page.waitForFunction(() => globalThis.shifts !== undefined);
+            const shift = await page.evaluate(() => globalThis.shifts.reduce((sum, { value }) => sum + value, 0));
+            assert.ok(shift < 0.01, `${path} moves by ${shift}`);
+        }
+        await close(page);
+    });
+
     it("of 10,000 channels only those that are seen are in the document", async () => {
         await make("one-of-many", "workers");
         const page = await open();
