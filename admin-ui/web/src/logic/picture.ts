@@ -1,7 +1,7 @@
 // What the stream of events has told so far. Pure: a new picture for each event, so that a view knows when to look again.
 
 import { key } from "./rows";
-import type { ChannelRow, NodeRow, Overview, Told, Totals, Update } from "./types";
+import type { ChannelRow, NodeRow, Overview, Told, Totals, Update, Warning } from "./types";
 
 /** How many depths a sparkline has. */
 export const SPARK_POINTS = 60;
@@ -13,6 +13,8 @@ export interface Picture {
     rows: ChannelRow[];
     nodes: NodeRow[];
     message: string;
+    /** Who did not say who the nodes are. */
+    warnings: Warning[];
     /** By the key of a row; oldest first, a second apart. Goes over from each picture to the next. */
     sparks: Map<string, (number | null)[]>;
     /** The rows by their keys; goes over too. */
@@ -32,7 +34,7 @@ const NOTHING: Totals = {
 };
 
 export function empty(): Picture {
-    return { at: 0, totals: NOTHING, rows: [], nodes: [], message: "", sparks: new Map(), byKey: new Map() };
+    return { at: 0, totals: NOTHING, rows: [], nodes: [], message: "", warnings: [], sparks: new Map(), byKey: new Map() };
 }
 
 /** The event `overview`: everything anew. */
@@ -43,8 +45,8 @@ export function replaced(overview: Told<Overview>): Picture {
         sparks.set(key(row), (row.spark ?? [row.depth]).slice(-SPARK_POINTS));
         byKey.set(key(row), row);
     }
-    const { at, totals, nodes, message } = overview;
-    return { at, totals, rows: overview.channels, nodes, message, sparks, byKey };
+    const { at, totals, nodes, message, warnings = [] } = overview;
+    return { at, totals, rows: overview.channels, nodes, message, warnings, sparks, byKey };
 }
 
 /**
@@ -71,6 +73,6 @@ export function updated(before: Picture, update: Told<Update>): Picture {
         if (spark.length > SPARK_POINTS) spark.splice(0, spark.length - SPARK_POINTS);
         sparks.set(name, spark);
     }
-    const { at, totals, nodes, message } = update;
-    return { at, totals, rows: [...byKey.values()], nodes, message, sparks, byKey };
+    const { at, totals, nodes, message, warnings = [] } = update;
+    return { at, totals, rows: [...byKey.values()], nodes, message, warnings, sparks, byKey };
 }

@@ -1,5 +1,6 @@
 // What is wrong, by how much it matters. The server says what is; this says how loudly the page does.
 
+import { plural } from "./format";
 import { state } from "./node";
 import type { ChannelRow, NodeRow, Totals } from "./types";
 
@@ -82,23 +83,31 @@ export interface Verdict {
     text: string;
 }
 
+/** How many nsqlookupds there are, and how many of them do not answer. */
+interface Lookups {
+    all: number;
+    silent: number;
+}
+
 /** The one sentence that answers "is anything wrong?". */
-export function verdict(totals: Totals, rows: readonly ChannelRow[], nodes: readonly NodeRow[]): Verdict {
+export function verdict(totals: Totals, rows: readonly ChannelRow[], nodes: readonly NodeRow[], lookups: Lookups = { all: 0, silent: 0 }): Verdict {
     if (nodes.length === 0) return { level: "bad", text: "No nsqd is known" };
     const silent = nodes.filter((node) => state(node) === "silent").length;
     const unwell = nodes.filter((node) => state(node) === "unwell").length;
     const loud = rows.filter(isLoud);
     const parts: string[] = [];
-    if (silent > 0) parts.push(`${silent} of ${nodes.length} nodes ${silent === 1 ? "does" : "do"} not answer`);
+    // Without any of them no consumer finds a node that it does not know.
+    if (lookups.silent > 0) parts.push(`${lookups.silent} of ${plural(lookups.all, "nsqlookupd", "nsqlookupds")} ${lookups.silent === 1 ? "does" : "do"} not answer`);
+    if (silent > 0) parts.push(`${silent} of ${plural(nodes.length, "node")} ${silent === 1 ? "does" : "do"} not answer`);
     if (unwell > 0) parts.push(`${unwell} ${unwell === 1 ? "node is" : "nodes are"} unwell`);
     const needy = loud.length;
-    if (needy > 0) parts.push(`${needy} of ${rows.length} ${needy === 1 ? "needs" : "need"} attention`);
+    if (needy > 0) parts.push(`${needy} of ${plural(rows.length, "row")} ${needy === 1 ? "needs" : "need"} attention`);
     if (parts.length > 0) {
-        const isBad = silent + unwell > 0 || loud.some((row) => level(row) === "bad");
+        const isBad = silent + unwell > 0 || (lookups.silent > 0 && lookups.silent >= lookups.all) || loud.some((row) => level(row) === "bad");
         return { level: isBad ? "bad" : "warn", text: parts.join(", ") };
     }
     const paused = rows.length - rows.filter((row) => level(row) === null).length;
-    if (paused > 0) return { level: "note", text: `Nothing is wrong; ${paused} of ${rows.length} paused` };
+    if (paused > 0) return { level: "note", text: `Nothing is wrong; ${paused} of ${plural(rows.length, "row")} paused` };
     if (totals.channels === 0) return { level: "ok", text: "Nothing is wrong; there is no channel yet" };
     return { level: "ok", text: "Nothing is wrong" };
 }
