@@ -42,10 +42,13 @@ fn trouble_comes_and_goes() {
     assert_eq!((&found["nodes"], &found["clients"], &found["channel"]), (&2.into(), &0.into(), &"c".into()));
 
     let mut idle = watched.nodes[0].subscribe("t", "c");
-    row(&admin, "a consumer that asks for nothing", "t", |row| code(row) == "ready_zero");
+    let found = row(&admin, "a consumer on one of the nodes", "t", |row| row["clients"] == 1);
+    let reason = format!("1 message waits on {}, where no consumer is connected", watched.name(1));
+    assert_eq!((code(&found), &found["trouble"][0]["reason"]), ("no_consumers", &reason.into()));
+    let mut other = watched.nodes[1].subscribe("t", "c");
+    row(&admin, "consumers that ask for nothing", "t", |row| code(row) == "ready_zero");
     idle.ready(1);
     idle.expect_body("x");
-    let mut other = watched.nodes[1].subscribe("t", "c");
     other.ready(5);
     other.expect_body("x");
     let found = row(&admin, "no trouble", "t", |row| code(row).is_empty() && row["in_flight"] == 2);
