@@ -1,5 +1,6 @@
 //! The page: where it is, what it is told, what a browser may do with it.
 
+use crate::access::hash;
 use nsq_tests::{Admin, differences, each};
 
 const NODE: &str = "--nsqd-http-address=127.0.0.1:1";
@@ -36,6 +37,7 @@ fn the_page_names_what_it_asks_first_to_those_who_may_have_it() {
         return;
     }
     let users = tempfile::NamedTempFile::new().expect("the temporary directory is writable");
+    std::fs::write(users.path(), format!("ann:viewer:{}\n", hash("secret"))).expect("it can be written");
     let guarded = format!("--auth-file={}", users.path().display());
     let preload = r#"<link rel="preload" as="fetch" crossorigin href="api/overview">"#;
     assert!(Admin::with(&[NODE]).get("/").text().contains(preload));
