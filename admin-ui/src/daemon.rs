@@ -93,7 +93,7 @@ pub async fn serve(
     let cluster = Arc::new(cluster);
     let directory = Some(&options.data_path).filter(|path| !path.as_os_str().is_empty());
     let history = directory.map(|path| sampler::load(path)).transpose().map_err(StartError::Options)?;
-    let sampled = Arc::new(Sampled::new(history.unwrap_or_default()));
+    let sampled = Arc::new(Sampled::new(history.unwrap_or_default(), options.sample_interval));
     let sampling = Sampling {
         cluster: Arc::clone(&cluster),
         interval: options.sample_interval,

@@ -71,11 +71,11 @@ pub struct Sampling {
 }
 
 impl Sampled {
-    /// Nothing yet, but what was saved.
+    /// Nothing yet, but what was saved; from now on the nodes are asked so often.
     #[must_use]
-    pub fn new(history: History) -> Self {
+    pub fn new(history: History, interval: Duration) -> Self {
         Self {
-            recorder: Mutex::new(Recorder::new(history)),
+            recorder: Mutex::new(Recorder::new(history.sampled_every(interval))),
             failures: Mutex::default(),
             updates: broadcast::channel(UPDATES_MAX).0,
             begun: watch::channel(false).0,

@@ -141,7 +141,7 @@ fn take_ring(rest: &mut &[u8], ring: &mut Ring) -> Option<()> {
         for (value, bytes) in values.iter_mut().zip(point.as_chunks::<2>().0) {
             *value = Value::from_bytes(*bytes);
         }
-        ring.push(newest.checked_sub(ago)?, values);
+        ring.push(newest.checked_sub(ago)?, values, 0);
     }
     Some(())
 }

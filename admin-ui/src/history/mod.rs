@@ -10,6 +10,7 @@ mod series;
 mod value;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use self::ring::{MEASURES, Measure, Ring};
 pub use self::series::{RINGS, Series};
@@ -41,15 +42,37 @@ pub enum Subject {
 }
 
 /// All series.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
     series: BTreeMap<Subject, Series>,
+    /// How often something is added.
+    interval_s: i64,
     /// Subjects without a series, because there are too many.
     left_out: usize,
     forgot_at_s: i64,
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self { series: BTreeMap::new(), interval_s: 1, left_out: 0, forgot_at_s: 0 }
+    }
+}
+
 impl History {
+    /// From now on something is added so often.
+    #[must_use]
+    pub fn sampled_every(self, interval: Duration) -> Self {
+        let whole = interval.as_secs().saturating_add(u64::from(interval.subsec_nanos() > 0));
+        Self { interval_s: i64::try_from(whole).unwrap_or(i64::MAX).max(1), ..self }
+    }
+
+    /// The last step of that length of which all is known by then, in Unix seconds: one that began later may still change.
+    #[must_use]
+    pub fn last_step(&self, step_s: i64, now_s: i64) -> i64 {
+        let later = (self.interval_s.saturating_add(step_s - 1) / step_s).saturating_add(1);
+        now_s.div_euclid(step_s).saturating_sub(later)
+    }
+
     /// Adds what is known at a time, in Unix seconds. Subjects that come first have room first.
     pub fn push(
         &mut self,
@@ -60,8 +83,10 @@ impl History {
         for (subject, numbers) in numbers {
             let has_room = self.series.len() < SERIES_MAX;
             match self.series.get_mut(&subject) {
-                Some(series) => series.push(now_s, numbers),
-                None if has_room => self.series.entry(subject).or_default().push(now_s, numbers),
+                Some(series) => series.push(now_s, numbers, self.interval_s),
+                None if has_room => {
+                    self.series.entry(subject).or_default().push(now_s, numbers, self.interval_s);
+                }
                 None => self.left_out += 1,
             }
         }
@@ -111,7 +136,7 @@ mod tests {
         // One series is filled as far as it goes; all are alike.
         let mut series = Series::default();
         for second in 0..90_000 {
-            series.push(second, numbers());
+            series.push(second, numbers(), 1);
         }
         assert!(series.bytes() <= SERIES_BYTES_MAX, "{}", series.bytes());
         let subjects = 1_000 + 1_000 + 10 + 1;

@@ -32,13 +32,13 @@ impl Default for Series {
 }
 
 impl Series {
-    /// Adds what is known at a time, in Unix seconds.
-    pub fn push(&mut self, now_s: i64, numbers: [Option<f64>; MEASURES]) {
-        self.rings[0].push(now_s, numbers.map(Value::from));
+    /// Adds what is known at a time, in Unix seconds; something is to be known every `interval_s`.
+    pub fn push(&mut self, now_s: i64, numbers: [Option<f64>; MEASURES], interval_s: i64) {
+        self.rings[0].push(now_s, numbers.map(Value::from), held(RINGS[0].0, interval_s));
         for (index, step) in self.unfinished.iter_mut().enumerate() {
             let number = now_s.div_euclid(RINGS[index + 1].0);
             if number != step.number {
-                step.close(&mut self.rings[index + 1]);
+                step.close(&mut self.rings[index + 1], held(RINGS[index + 1].0, interval_s));
                 *step = Step { number, gathered: [0.0; MEASURES], counts: [0; MEASURES] };
             }
             step.add(numbers);
@@ -70,28 +70,6 @@ impl Series {
         self.rings[0].newest()
     }
 
-    /// The mean of the newest numbers of a measure, one a second; `None` where none is known.
-    #[must_use]
-    pub fn mean(&self, measure: Measure, seconds: usize) -> Option<f64> {
-        let known: Vec<f64> = self.rings[0].latest(measure, seconds).flatten().collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-    }
-
-    /// Whether the depth has grown all the time for five minutes: each minute's mean above that of the minute before, and
-    /// the whole by more than chance.
-    #[must_use]
-    pub fn is_rising(&self) -> bool {
-        let newest_first: Vec<f64> = self.rings[1].latest(Measure::Depth, RISE_STEPS).flatten().collect();
-        if newest_first.len() < RISE_STEPS {
-            return false;
-        }
-        let mean = |minute: &[f64]| minute.iter().sum::<f64>() / minute.len() as f64;
-        let minutes: Vec<f64> = newest_first.chunks(STEPS_IN_MINUTE).map(mean).collect();
-        let grows = minutes.windows(2).all(|pair| pair[0] > pair[1]);
-        let (last, first) = (minutes[0], minutes[minutes.len() - 1]);
-        grows && last - first >= RISE_MIN.max(first * RISE_SHARE_MIN)
-    }
-
     /// How many bytes it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -112,7 +90,7 @@ impl Step {
         }
     }
 
-    fn close(&self, ring: &mut Ring) {
+    fn close(&self, ring: &mut Ring, held: i64) {
         let mut point: Point = UNKNOWN;
         for (index, count) in self.counts.into_iter().enumerate() {
             let gathered = self.gathered[index];
@@ -123,21 +101,20 @@ impl Step {
             };
         }
         if self.counts.iter().any(|count| *count > 0) {
-            ring.push(self.number, point);
+            ring.push(self.number, point, held);
         }
     }
+}
+
+/// Over how many steps without a sample the last one holds: as many as an interval has. Longer steps have one each.
+fn held(step_s: i64, interval_s: i64) -> i64 {
+    if interval_s < step_s { 0 } else { interval_s.saturating_add(step_s - 1) / step_s }
 }
 
 /// Of depths the greatest of a step is kept, of rates the mean.
 fn is_greatest(index: usize) -> bool {
     index == Measure::Depth as usize || index == Measure::InFlight as usize
 }
-
-const STEPS_IN_MINUTE: usize = 6;
-const RISE_STEPS: usize = 5 * STEPS_IN_MINUTE;
-/// What is less may be chance.
-const RISE_MIN: f64 = 10.0;
-const RISE_SHARE_MIN: f64 = 0.05;
 
 #[cfg(test)]
 mod tests {
@@ -150,7 +127,7 @@ mod tests {
     fn pushed(seconds: std::ops::Range<i64>, depth: impl Fn(i64) -> f64) -> Series {
         let mut series = Series::default();
         for second in seconds {
-            series.push(second, numbers(depth(second), second as f64));
+            series.push(second, numbers(depth(second), second as f64), 1);
         }
         series
     }
@@ -165,19 +142,19 @@ mod tests {
         let minutes = series.ring(60).unwrap();
         assert_eq!((minutes.len(), minutes.newest()), (2, 1));
         assert_eq!(series.ring(1).unwrap().len(), 121);
-        assert_eq!(series.mean(Measure::In, 3), Some(119.0));
         assert!(series.ring(7).is_none());
     }
 
     #[test]
-    fn only_what_grows_for_five_minutes_is_rising() {
-        assert!(pushed(0..320, |second| second as f64).is_rising());
-        assert!(!pushed(0..250, |second| second as f64).is_rising());
-        assert!(!pushed(0..320, |_| 1_000.0).is_rising());
-        assert!(!pushed(0..320, |second| 320.0 - second as f64).is_rising());
-        assert!(!pushed(0..320, |second| second as f64 / 100.0).is_rising());
-        assert!(!pushed(0..320, |second| if second < 200 { 0.0 } else { second as f64 }).is_rising());
-        let wave = |second: i64| if (second / 60) % 2 == 0 { 500.0 } else { 100.0 };
-        assert!(!pushed(0..320, wave).is_rising());
+    fn what_is_sampled_seldom_has_no_gaps() {
+        for interval in [1, 5, 15, 70] {
+            let mut series = Series::default();
+            for second in (0..400).step_by(interval) {
+                series.push(second, numbers(1.0, 1.0), interval as i64);
+            }
+            for ring in series.rings() {
+                assert!(ring.points().all(|point| point[0].get() == Some(1.0)), "{interval}");
+            }
+        }
     }
 }

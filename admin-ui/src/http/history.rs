@@ -9,7 +9,7 @@ use nsq::daemon::http::{HttpError, Query, Reply};
 
 use super::Site;
 use super::overview::number;
-use super::told::{node_not_found, told};
+use super::told::{node_not_found, now_s, told};
 use super::visitor::Viewer;
 use crate::cluster::Failures;
 use crate::history::{MEASURES, Measure, RINGS, Subject};
@@ -46,16 +46,17 @@ pub(super) async fn show(State(site): State<Arc<Site>>, _: Viewer, query: Query)
     }
     {
         let recorder = sampled.recorder();
-        let ring = recorder.history().series(&subject).and_then(|series| series.ring(step));
-        let ring = ring.ok_or(missing)?;
-        let count = i64::try_from(ring.len()).unwrap_or(i64::MAX);
-        let first = ring.newest().saturating_sub(count.saturating_sub(1));
+        let history = recorder.history();
+        let ring = history.series(&subject).and_then(|series| series.ring(step)).ok_or(missing)?;
+        // What has ended, or was saved before a restart, is not of now.
+        let (first, points) = ring.until(history.last_step(step, now_s()));
+        let count = i64::try_from(points.len()).unwrap_or(i64::MAX);
         let known = since.map_or(0, |since| since.div_euclid(step).saturating_add(1).saturating_sub(first));
         let known = known.clamp(0, count);
         body.start = first.saturating_add(known).saturating_mul(step);
         let mut columns: [Vec<Option<f64>>; MEASURES] =
-            std::array::from_fn(|_| Vec::with_capacity(ring.len()));
-        for point in ring.points().skip(usize::try_from(known).unwrap_or(0)) {
+            std::array::from_fn(|_| Vec::with_capacity(points.len()));
+        for point in points.skip(usize::try_from(known).unwrap_or(0)) {
             for (column, value) in columns.iter_mut().zip(point) {
                 column.push(value.get());
             }

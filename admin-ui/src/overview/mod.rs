@@ -3,6 +3,7 @@
 
 mod oldest;
 mod picture;
+mod recent;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -11,28 +12,34 @@ use nsq::api::admin::{ChannelRow, NodeRow, Overview, Totals, Update};
 use nsq::api::stats::Stats;
 
 use self::oldest::{Oldest, has_only_grown};
-use self::picture::{NodeState, Picture};
+use self::picture::{ChannelState, NodeState, Picture, TopicState};
+use self::recent::Recent;
 use self::trouble::Signs;
-use crate::history::{History, Measure, Series, Subject};
-
-/// Over how many seconds the rates of a row are taken.
-const RATE_SECONDS: usize = 10;
+use crate::history::{History, Measure, Subject};
 
 /// How many depths a row can be given for its sparkline.
 pub const SPARK_MAX: usize = 300;
+
+/// For how long consumers must have RDY 0 on one of several nodes to count as stuck there, in milliseconds: where there are
+/// fewer messages to be had at a time than nodes, a consumer turns from one to the next.
+const UNREADY_MS: u64 = 60_000;
 
 /// What the nodes said, and what was.
 #[derive(Debug, Default)]
 pub struct Recorder {
     picture: Picture,
+    /// Of all that the picture has.
+    recent: BTreeMap<Subject, Recent>,
     history: History,
+    /// When the history was last added to, in Unix seconds.
+    ticked_s: i64,
 }
 
 impl Recorder {
     /// Goes on with what was saved.
     #[must_use]
     pub fn new(history: History) -> Self {
-        Self { picture: Picture::default(), history }
+        Self { history, ..Self::default() }
     }
 
     /// These are the nodes now: address, host, version.
@@ -56,9 +63,22 @@ impl Recorder {
         self.picture.is_complete()
     }
 
-    /// Adds what is known now to the history.
+    /// Adds what is known now to what was.
     pub fn tick(&mut self, now_ms: u64, unix_s: i64) {
-        self.history.push(unix_s, self.picture.numbers(now_ms));
+        let numbers = self.picture.numbers(now_ms);
+        for (subject, numbers) in &numbers {
+            match self.recent.get_mut(subject) {
+                Some(recent) => recent.push(now_ms, numbers),
+                None => {
+                    let mut recent = Recent::new(now_ms);
+                    recent.push(now_ms, numbers);
+                    self.recent.insert(subject.clone(), recent);
+                }
+            }
+        }
+        self.recent.retain(|_, recent| recent.newest_ms() == now_ms);
+        self.history.push(unix_s, numbers);
+        self.ticked_s = unix_s;
     }
 
     /// What was.
@@ -70,81 +90,99 @@ impl Recorder {
     /// Everything that is now, each row with so many depths for a sparkline.
     #[must_use]
     pub fn overview(&self, now_ms: u64, unix_ms: i64, spark: usize) -> Overview {
-        let mut rows: BTreeMap<(&str, &str), Building<'_>> = BTreeMap::new();
-        for (address, state) in self.picture.nodes() {
-            let silent = state.silent_since(now_ms).map(|since| (address.as_str(), since / 1000));
-            for (topic, of_topic) in &state.topics {
-                for (channel, of_channel) in &of_topic.channels {
-                    let building = rows.entry((topic, channel)).or_default();
-                    building.add_channel(address, of_channel, of_topic, silent);
-                }
-            }
-        }
         let topics = self.picture.topics();
-        let (topic_count, channel_count) = (topics.len(), rows.len());
-        let bare = topics.iter().filter(|(_, channels)| channels.is_empty()).map(|(topic, _)| *topic);
-        for topic in bare {
-            let building = rows.entry((topic, "")).or_default();
-            for (address, state) in self.picture.nodes() {
-                let Some(of_topic) = state.topics.get(topic) else { continue };
-                let silent = state.silent_since(now_ms).map(|since| (address.as_str(), since / 1000));
-                building.add(of_topic.depth, of_topic.oldest, silent);
-                building.add_pauses(false, of_topic);
+        let mut rows = self.rows_of_channels(now_ms);
+        let channel_count = rows.len();
+        for (topic, channels) in &topics {
+            let row = self.row_of_topic(topic, now_ms);
+            // What waits in a topic that has channels goes to them at once, unless it is paused.
+            if channels.is_empty() || row.row.topic_paused && row.row.depth > 0 {
+                rows.insert((topic, ""), row);
             }
         }
         let mut message_count = 0_u64;
         let mut channels: Vec<ChannelRow> = Vec::with_capacity(rows.len());
         for ((topic, channel), building) in rows {
             message_count = message_count.saturating_add(building.message_count);
-            let oldest_age_ms = building.oldest.age_ms(now_ms);
-            let row = self.row(topic, channel, building, spark);
-            channels.push(ChannelRow { oldest_age_ms, ..row });
+            channels.push(self.row(topic, channel, building, now_ms));
         }
         sort(&mut channels);
         let nodes: Vec<NodeRow> =
             self.picture.nodes().map(|(address, state)| self.node_row(address, state, now_ms)).collect();
-        let cluster = self.history.series(&Subject::Cluster);
+        let cluster = self.recent.get(&Subject::Cluster);
         let totals = Totals {
             nodes: nodes.len(),
-            topics: topic_count,
+            topics: topics.len(),
             channels: channel_count,
-            in_trouble: channels.iter().filter(|row| !row.trouble.is_empty()).count(),
+            in_trouble: channels.iter().filter(|row| trouble::is_loud(&row.trouble)).count(),
             depth: nodes.iter().fold(0, |sum, node| sum.saturating_add(node.depth)),
-            rate_in: rate(cluster, Measure::In),
-            rate_out: rate(cluster, Measure::Out),
+            rate_in: cluster.and_then(Recent::rate_in),
+            rate_out: cluster.and_then(Recent::rate_out),
             message_count,
             without_history: self.history.left_out(),
         };
-        Overview { at: unix_ms, totals, channels, nodes }
+        let mut overview = Overview { at: unix_ms, totals, channels, nodes };
+        self.add_sparks(&mut overview, spark);
+        overview
     }
 
-    fn row(&self, topic: &str, channel: &str, building: Building<'_>, spark: usize) -> ChannelRow {
-        let is_topic = channel.is_empty();
-        let subject = match is_topic {
-            true => Subject::Topic(topic.to_owned()),
-            false => Subject::Channel(topic.to_owned(), channel.to_owned()),
-        };
-        let series = self.history.series(&subject);
-        let mut row = building.row;
-        row.topic = topic.to_owned();
-        row.channel = (!is_topic).then(|| channel.to_owned());
-        row.rate_in = rate(series, Measure::In);
-        row.rate_out = rate(series, Measure::Out);
-        let timed_out = series.and_then(|series| series.mean(Measure::TimedOut, 60));
-        row.timeouts_per_min = timed_out.map(|rate| tenths(rate * 60.0));
-        if let Some(series) = series.filter(|_| spark > 0) {
-            let mut newest_first: Vec<_> =
-                series.rings()[0].latest(Measure::Depth, spark.min(SPARK_MAX)).collect();
-            newest_first.reverse();
-            row.spark = newest_first;
+    /// Gives each row so many depths for a sparkline.
+    pub fn add_sparks(&self, overview: &mut Overview, count: usize) {
+        for row in overview.channels.iter_mut().filter(|_| count > 0) {
+            let series =
+                self.history.series(&subject(&row.topic, row.channel.as_deref().unwrap_or_default()));
+            let Some(series) = series else { continue };
+            let ring = &series.rings()[0];
+            row.spark = ring.latest(Measure::Depth, count.min(SPARK_MAX), self.ticked_s).collect();
+            row.spark.reverse();
         }
-        let is_rising = series.is_some_and(Series::is_rising) && row.depth > 0;
-        row.trouble = trouble::of(&row, Signs { is_rising, ..building.signs });
+    }
+
+    fn rows_of_channels(&self, now_ms: u64) -> BTreeMap<(&str, &str), Building<'_>> {
+        let mut rows: BTreeMap<(&str, &str), Building<'_>> = BTreeMap::new();
+        for (address, state) in self.picture.nodes() {
+            let silent_s = state.silent_since(now_ms).map(|since| since / 1000);
+            for (topic, of_topic) in &state.topics {
+                for (channel, of_channel) in &of_topic.channels {
+                    let building = rows.entry((topic, channel)).or_default();
+                    building.add_channel(address, of_channel, of_topic.paused, now_ms);
+                    if state.uses_channel(of_channel) {
+                        building.add_silence(address, silent_s);
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    fn row_of_topic(&self, topic: &str, now_ms: u64) -> Building<'_> {
+        let mut building = Building::default();
+        for (address, state) in self.picture.nodes() {
+            let Some(of_topic) = state.topics.get(topic) else { continue };
+            building.add_topic(of_topic);
+            if state.uses_topic(of_topic) {
+                building.add_silence(address, state.silent_since(now_ms).map(|since| since / 1000));
+            }
+        }
+        building
+    }
+
+    fn row(&self, topic: &str, channel: &str, building: Building<'_>, now_ms: u64) -> ChannelRow {
+        let recent = self.recent.get(&subject(topic, channel));
+        let Building { mut row, oldest, mut signs, .. } = building;
+        row.topic = topic.to_owned();
+        row.channel = (!channel.is_empty()).then(|| channel.to_owned());
+        row.oldest_age_ms = oldest.age_ms(now_ms);
+        row.rate_in = recent.and_then(Recent::rate_in);
+        row.rate_out = recent.and_then(Recent::rate_out);
+        row.timeouts_per_min = recent.and_then(Recent::timeouts_per_min);
+        signs.is_rising = recent.is_some_and(Recent::is_rising) && row.depth > 0;
+        row.trouble = trouble::of(&row, signs);
         row
     }
 
     fn node_row(&self, address: &str, state: &NodeState, now_ms: u64) -> NodeRow {
-        let series = self.history.series(&Subject::Node(address.to_owned()));
+        let recent = self.recent.get(&Subject::Node(address.to_owned()));
         let silent_ms = state.silent_since(now_ms);
         let mut row = NodeRow {
             node: address.to_owned(),
@@ -157,8 +195,8 @@ impl Recorder {
             ..NodeRow::default()
         };
         if silent_ms.is_none() {
-            row.rate_in = rate(series, Measure::In);
-            row.rate_out = rate(series, Measure::Out);
+            row.rate_in = recent.and_then(Recent::rate_in);
+            row.rate_out = recent.and_then(Recent::rate_out);
         }
         for topic in state.topics.values() {
             row.depth = row.depth.saturating_add(topic.depth);
@@ -169,6 +207,14 @@ impl Recorder {
             }
         }
         row
+    }
+}
+
+/// What a row is about; its channel is empty where there is none.
+fn subject(topic: &str, channel: &str) -> Subject {
+    match channel.is_empty() {
+        true => Subject::Topic(topic.to_owned()),
+        false => Subject::Channel(topic.to_owned(), channel.to_owned()),
     }
 }
 
@@ -202,26 +248,12 @@ struct Building<'a> {
     row: ChannelRow,
     oldest: Oldest,
     message_count: u64,
-    /// All but whether it rises, which the history knows. Of the nodes that are silent, the one that is so longest.
     signs: Signs<'a>,
 }
 
 impl<'a> Building<'a> {
-    fn add_channel(
-        &mut self,
-        node: &'a str,
-        channel: &picture::ChannelState,
-        topic: &picture::TopicState,
-        silent: Option<(&'a str, u64)>,
-    ) {
-        self.add(channel.depth, channel.oldest, silent);
-        self.add_pauses(channel.paused, topic);
-        if topic.paused {
-            self.signs.held = self.signs.held.saturating_add(topic.depth);
-        }
-        if channel.clients == 0 && channel.depth > self.signs.deserted.map_or(0, |(_, depth)| depth) {
-            self.signs.deserted = Some((node, channel.depth));
-        }
+    fn add_channel(&mut self, node: &'a str, channel: &ChannelState, topic_paused: bool, now_ms: u64) {
+        self.add(channel.depth, channel.oldest, topic_paused);
         let row = &mut self.row;
         row.in_flight = row.in_flight.saturating_add(channel.in_flight);
         row.deferred = row.deferred.saturating_add(channel.deferred);
@@ -229,22 +261,34 @@ impl<'a> Building<'a> {
         row.timed_out = row.timed_out.saturating_add(channel.timeout_count);
         row.clients = row.clients.saturating_add(channel.clients);
         row.ready = row.ready.saturating_add(channel.ready);
+        row.paused |= channel.paused;
         self.message_count = self.message_count.saturating_add(channel.message_count);
-    }
-
-    fn add(&mut self, depth: i64, oldest: Oldest, silent: Option<(&'a str, u64)>) {
-        self.oldest = self.oldest.or(oldest);
-        self.row.depth = self.row.depth.saturating_add(depth);
-        self.row.nodes += 1;
-        if silent.map(|(_, since)| since) > self.signs.silent.map(|(_, since)| since) {
-            self.signs.silent = silent;
+        self.signs.paused_on += usize::from(channel.paused);
+        if channel.depth > 0 && channel.clients == 0 {
+            self.signs.left.add(node, channel.depth);
+        }
+        if channel.unready_ms.is_some_and(|since| now_ms.saturating_sub(since) >= UNREADY_MS) {
+            self.signs.unready.add(node, channel.depth);
         }
     }
 
-    fn add_pauses(&mut self, is_paused: bool, topic: &picture::TopicState) {
-        self.row.paused |= is_paused;
-        self.row.topic_paused |= topic.paused;
-        self.signs.paused_on += usize::from(is_paused || topic.paused);
+    fn add_topic(&mut self, topic: &TopicState) {
+        self.add(topic.depth, topic.oldest, topic.paused);
+    }
+
+    fn add(&mut self, depth: i64, oldest: Oldest, topic_paused: bool) {
+        self.oldest = self.oldest.or(oldest);
+        self.row.depth = self.row.depth.saturating_add(depth);
+        self.row.topic_paused |= topic_paused;
+        self.row.nodes += 1;
+        self.signs.topic_paused_on += usize::from(topic_paused);
+    }
+
+    /// The node that has been silent longest is told.
+    fn add_silence(&mut self, node: &'a str, seconds: Option<u64>) {
+        if seconds > self.signs.silent.map(|(_, since)| since) {
+            self.signs.silent = seconds.map(|seconds| (node, seconds));
+        }
     }
 }
 
@@ -263,15 +307,6 @@ fn sort(rows: &mut [ChannelRow]) {
         let by_name = || (&a.topic, &a.channel).cmp(&(&b.topic, &b.channel));
         by_trouble.then(b.depth.cmp(&a.depth)).then_with(by_name)
     });
-}
-
-fn rate(series: Option<&Series>, measure: Measure) -> Option<f64> {
-    series?.mean(measure, RATE_SECONDS).map(tenths)
-}
-
-/// To a tenth: more is noise, and would make each row another one each second.
-fn tenths(number: f64) -> f64 {
-    (number * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
@@ -341,38 +376,68 @@ mod tests {
         assert_eq!(overview.nodes[0].depth, 9_005);
     }
 
-    #[test]
-    fn messages_that_wait_where_no_consumer_is_connected_are_trouble_though_another_node_has_one() {
-        let recorder = recorder(vec![
-            ("a:1", vec![topic("t", 0, vec![channel("c", 0, Some(1)), channel("d", 5, Some(1))])]),
-            ("b:1", vec![topic("t", 0, vec![channel("c", 500, None), channel("d", 0, None)])]),
-        ]);
-        let overview = recorder.overview(1_000, 0, 0);
-        let said =
-            overview.channels.iter().map(|row| row.trouble.iter().map(|one| one.reason.as_str()).collect());
-        let said: Vec<Vec<&str>> = said.collect();
-        let expected = "500 messages wait on b:1, where no consumer is connected";
-        assert_eq!(said, [vec![expected], vec![]]);
+    fn reasons(overview: &Overview) -> Vec<String> {
+        let told = |row: &ChannelRow| {
+            let trouble = row.trouble.iter().map(|trouble| trouble.reason.as_str()).collect::<Vec<_>>();
+            format!("{}: {}", row.channel.as_deref().unwrap_or("-"), trouble.join("; "))
+        };
+        overview.channels.iter().map(told).collect()
     }
 
     #[test]
-    fn what_waits_in_a_paused_topic_is_said_of_its_channels() {
-        let paused = TopicStats { paused: true, ..topic("t", 281, vec![channel("c", 0, Some(1))]) };
-        let recorder = recorder(vec![
-            ("a:1", vec![paused]),
-            ("b:1", vec![topic("t", 0, vec![channel("c", 0, Some(1))])]),
-        ]);
-        let reason = recorder.overview(1_000, 0, 0).channels[0].trouble[0].reason.clone();
-        assert_eq!(reason, "the topic is paused on 1 of 2 nodes; 281 messages wait in the topic");
+    fn what_waits_on_a_node_without_a_consumer_is_told_though_another_has_one() {
+        let of_node = |depth, ready| vec![topic("t", 0, vec![channel("c", depth, ready)])];
+        let found = recorder(vec![("a:1", of_node(5, None)), ("b:1", of_node(0, Some(1)))]);
+        let overview = found.overview(1_000, 0, 0);
+        assert_eq!(overview.channels[0].trouble[0].code, "no_consumers");
+        assert_eq!(reasons(&overview), ["c: 5 messages wait on a:1, and no consumer is connected there"]);
+        assert_eq!(overview.totals.in_trouble, 1);
+
+        // A consumer that turns from node to node is not stuck, until it stays away.
+        let mut turning = recorder(vec![("a:1", of_node(5, Some(0))), ("b:1", of_node(0, Some(1)))]);
+        assert_eq!(reasons(&turning.overview(60_000, 0, 0)), ["c: "]);
+        let again = Stats { topics: Some(of_node(5, Some(0))), ..Stats::default() };
+        turning.observe("a:1", 61_000, again);
+        let expected = "c: 5 messages wait on a:1, and all consumers there have had RDY 0 for a minute";
+        assert_eq!(reasons(&turning.overview(61_000, 0, 0)), [expected]);
+        let ready = Stats { topics: Some(of_node(5, Some(1))), ..Stats::default() };
+        turning.observe("a:1", 62_000, ready);
+        assert_eq!(reasons(&turning.overview(62_000, 0, 0)), ["c: "]);
     }
 
     #[test]
-    fn a_silent_node_is_named() {
-        let mut recorder = recorder(vec![("a:1", vec![topic("t", 0, vec![channel("c", 0, Some(1))])])]);
+    fn what_waits_in_a_paused_topic_has_a_row() {
+        let paused = |depth| {
+            let topic = TopicStats { paused: true, ..topic("t", depth, vec![channel("c", 0, Some(1))]) };
+            recorder(vec![("a:1", vec![topic]), ("b:1", vec![])]).overview(1_000, 0, 3)
+        };
+        let overview = paused(281);
+        assert_eq!(
+            reasons(&overview),
+            ["-: 281 messages wait in the topic, which is paused", "c: the topic is paused"]
+        );
+        assert_eq!(overview.channels[0].spark, [Some(281.0)]);
+        assert_eq!((overview.totals.channels, overview.totals.in_trouble), (1, 0));
+        assert_eq!(reasons(&paused(0)), ["c: the topic is paused"]);
+    }
+
+    #[test]
+    fn a_silent_node_is_named_where_it_matters() {
+        let channels =
+            vec![channel("c", 1, Some(1)), channel("idle", 0, Some(1)), channel("moved", 0, Some(1))];
+        let mut recorder = recorder(vec![("a:1", vec![topic("t", 0, channels.clone())])]);
+        let mut moved = topic("t", 0, channels);
+        moved.channels[2].message_count += 1;
+        recorder.observe("a:1", 2_000, Stats { topics: Some(vec![moved.clone()]), ..Stats::default() });
+        recorder.observe("a:1", 3_000, Stats { topics: Some(vec![moved]), ..Stats::default() });
         recorder.failed("a:1", 4_000, "connection refused".to_owned());
-        let overview = recorder.overview(8_000, 0, 0);
-        let reason = &overview.channels[0].trouble[0].reason;
-        assert_eq!(reason, "a:1 has not answered for 7 s; its last numbers are shown");
+        let overview = recorder.overview(10_000, 0, 0);
+        let reason = "a:1 has not answered for 7 s; its last numbers are shown";
+        assert_eq!(
+            reasons(&overview),
+            [format!("c: {reason}"), format!("moved: {reason}"), "idle: ".to_owned()]
+        );
+        assert_eq!(overview.totals.in_trouble, 2);
         assert_eq!(
             (overview.nodes[0].silent_ms, overview.nodes[0].reason.as_str()),
             (7_000, "connection refused")

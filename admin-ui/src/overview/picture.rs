@@ -7,8 +7,12 @@ use nsq::api::stats::{ChannelStats, Stats, TopicStats};
 use super::oldest::Oldest;
 use crate::history::{MEASURES, Subject};
 
-/// How long a node's rates count without a new answer, in milliseconds.
+/// How long a node's rates count without a new answer, in milliseconds; or as long as three answers of it take.
 const FRESH_MS: u64 = 10_000;
+const FRESH_ANSWERS: u64 = 3;
+
+/// How long before a node's last answer something must have moved on it to count as used, in milliseconds.
+const USED_MS: u64 = 60_000;
 
 /// All nodes.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub(super) struct NodeState {
     /// Its topics, by name.
     pub(super) topics: BTreeMap<String, TopicState>,
     started_s: i64,
+    /// From the answer before the last to the last, if it did not fail between them.
+    between_ms: u64,
 }
 
 /// A topic of a node.
@@ -50,6 +56,8 @@ pub(super) struct TopicState {
     /// Its channels, by name.
     pub(super) channels: BTreeMap<String, ChannelState>,
     message_count: u64,
+    /// When messages last came or went.
+    moved_ms: Option<u64>,
 }
 
 /// A channel of a node.
@@ -75,8 +83,12 @@ pub(super) struct ChannelState {
     pub(super) ready: i64,
     /// Whether it is paused.
     pub(super) paused: bool,
+    /// Since when messages wait while consumers are connected, all with RDY 0.
+    pub(super) unready_ms: Option<u64>,
     /// How fast that moves.
     pub(super) rates: ChannelRates,
+    /// When messages last came or went.
+    moved_ms: Option<u64>,
 }
 
 /// Messages a second.
@@ -122,6 +134,8 @@ impl Picture {
         }
         state.started_s = stats.start_time;
         state.health = stats.health;
+        let answered_ms = state.answered_ms.filter(|_| state.failing.is_none());
+        state.between_ms = answered_ms.map_or(0, |before| now_ms.saturating_sub(before));
         state.answered_ms = Some(now_ms);
         state.failing = None;
     }
@@ -154,7 +168,7 @@ impl Picture {
         topics
     }
 
-    /// The numbers of this moment, for the history: the cluster, nodes, channels, topics.
+    /// The numbers of this moment: of the cluster, nodes, channels, and then of topics, which the history can do without first.
     #[must_use]
     pub(super) fn numbers(&self, now_ms: u64) -> Vec<(Subject, [Option<f64>; MEASURES])> {
         let mut cluster = Sum::default();
@@ -186,7 +200,6 @@ impl Picture {
             numbers.push((Subject::Node(address.clone()), own));
         }
         numbers.insert(0, (Subject::Cluster, cluster.numbers()));
-        // Where there is no room for all, the channels have it first: without it nobody sees that one is in trouble.
         let channel = |((topic, name), sum): ((&str, &str), Sum)| {
             (Subject::Channel(topic.to_owned(), name.to_owned()), sum.numbers())
         };
@@ -201,8 +214,33 @@ impl NodeState {
     /// Whether what it said last is of now.
     #[must_use]
     pub(super) fn is_fresh(&self, now_ms: u64) -> bool {
+        let fresh_ms = FRESH_MS.max(self.between_ms.saturating_mul(FRESH_ANSWERS));
         self.failing.is_none()
-            && self.answered_ms.is_some_and(|answered| now_ms.saturating_sub(answered) <= FRESH_MS)
+            && self.answered_ms.is_some_and(|answered| now_ms.saturating_sub(answered) <= fresh_ms)
+    }
+
+    fn was_moving(&self, moved_ms: Option<u64>) -> bool {
+        let answered_ms = self.answered_ms.unwrap_or(0);
+        moved_ms.is_some_and(|moved_ms| answered_ms.saturating_sub(moved_ms) <= USED_MS)
+    }
+
+    /// Whether a topic of it had anything to do when it last answered.
+    #[must_use]
+    pub(super) fn uses_topic(&self, topic: &TopicState) -> bool {
+        topic.depth > 0 || self.was_moving(topic.moved_ms)
+    }
+
+    /// Whether a channel of it had anything to do when it last answered.
+    #[must_use]
+    pub(super) fn uses_channel(&self, channel: &ChannelState) -> bool {
+        channel.held() > 0 || self.was_moving(channel.moved_ms)
+    }
+}
+
+impl ChannelState {
+    /// Messages that it has, whatever becomes of them.
+    fn held(&self) -> i64 {
+        self.depth.saturating_add(self.in_flight).saturating_add(self.deferred)
     }
 }
 
@@ -229,6 +267,7 @@ impl Since {
 
 fn topic_state(before: TopicState, now: TopicStats, since: Since) -> TopicState {
     let came = now.message_count.saturating_sub(before.message_count);
+    let has_moved = since.seconds.is_some() && (came > 0 || now.depth != before.depth);
     let mut known = before.channels;
     let channels = now.channels.into_iter().map(|channel| {
         let before = known.remove(&channel.channel_name);
@@ -243,24 +282,11 @@ fn topic_state(before: TopicState, now: TopicStats, since: Since) -> TopicState 
         rate_in: since.rate(before.message_count, now.message_count),
         rate_out: since.rate_out(before.depth, came, now.depth),
         message_count: now.message_count,
+        moved_ms: if has_moved { Some(since.now_ms) } else { before.moved_ms },
     }
 }
 
 fn channel_state(before: Option<ChannelState>, now: ChannelStats, since: Since) -> ChannelState {
-    let held =
-        |depth: i64, in_flight: i64, deferred: i64| depth.saturating_add(in_flight).saturating_add(deferred);
-    let oldest = before.as_ref().map(|before| before.oldest).unwrap_or_default();
-    let rates = before.map_or_else(ChannelRates::default, |before| {
-        let came = now.message_count.checked_sub(before.message_count);
-        let was = held(before.depth, before.in_flight, before.deferred);
-        let is = held(now.depth, now.in_flight_count, now.deferred_count);
-        ChannelRates {
-            into: since.rate(before.message_count, now.message_count),
-            out: came.and_then(|came| since.rate_out(was, came, is)),
-            requeued: since.rate(before.requeue_count, now.requeue_count),
-            timed_out: since.rate(before.timeout_count, now.timeout_count),
-        }
-    });
     let clients = now.clients.as_deref().unwrap_or_default();
     // Where consumers are not told of, nothing is said against them.
     let ready = match now.clients {
@@ -269,9 +295,9 @@ fn channel_state(before: Option<ChannelState>, now: ChannelStats, since: Since) 
     };
     // Old nodes do not count them.
     let connected = i64::try_from(clients.len()).unwrap_or(i64::MAX);
-    ChannelState {
+    let mut state = ChannelState {
         depth: now.depth,
-        oldest: oldest.heard(now.oldest_age_ms, since.now_ms),
+        oldest: Oldest::default().heard(now.oldest_age_ms, since.now_ms),
         in_flight: now.in_flight_count,
         deferred: now.deferred_count,
         message_count: now.message_count,
@@ -280,8 +306,24 @@ fn channel_state(before: Option<ChannelState>, now: ChannelStats, since: Since) 
         clients: now.client_count.max(connected),
         ready,
         paused: now.paused,
-        rates,
+        ..ChannelState::default()
+    };
+    if state.depth > 0 && state.clients > 0 && ready == 0 {
+        state.unready_ms = before.as_ref().and_then(|before| before.unready_ms).or(Some(since.now_ms));
     }
+    if let Some(before) = before {
+        let came = now.message_count.checked_sub(before.message_count);
+        state.oldest = before.oldest.heard(now.oldest_age_ms, since.now_ms);
+        state.rates = ChannelRates {
+            into: since.rate(before.message_count, now.message_count),
+            out: came.and_then(|came| since.rate_out(before.held(), came, state.held())),
+            requeued: since.rate(before.requeue_count, now.requeue_count),
+            timed_out: since.rate(before.timeout_count, now.timeout_count),
+        };
+        let has_moved = came != Some(0) || before.held() != state.held();
+        state.moved_ms = if has_moved { Some(since.now_ms) } else { before.moved_ms };
+    }
+    state
 }
 
 /// Numbers of several, added up.
@@ -377,6 +419,25 @@ mod tests {
         // So does one whose counters went back, whatever it says.
         picture.observe("n:1", 6_000, stats(2, 3, channel(3, 0, 0)));
         assert_eq!(number(&picture, 6_000, &of_channel(), Measure::In), None);
+    }
+
+    #[test]
+    fn rates_of_a_node_that_is_asked_seldom_count_as_long() {
+        let mut picture = picture(&["n:1"]);
+        for (now_ms, count) in [(0, 0), (15_000, 150)] {
+            picture.observe("n:1", now_ms, stats(1, count, channel(count, 0, 0)));
+        }
+        assert_eq!(number(&picture, 30_001, &of_channel(), Measure::In), Some(10.0));
+        assert_eq!(number(&picture, 60_001, &of_channel(), Measure::In), None);
+    }
+
+    #[test]
+    fn channels_have_room_in_the_history_before_topics() {
+        let mut picture = picture(&["n:1"]);
+        picture.observe("n:1", 0, stats(1, 0, channel(0, 0, 0)));
+        let subjects: Vec<Subject> = picture.numbers(0).into_iter().map(|(subject, _)| subject).collect();
+        let topic = Subject::Topic("t".to_owned());
+        assert_eq!(subjects, [Subject::Cluster, Subject::Node("n:1".to_owned()), of_channel(), topic]);
     }
 
     #[test]

@@ -5,16 +5,49 @@ use nsq::api::admin::{ChannelRow, Trouble};
 /// What a row does not say by itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Signs<'a> {
-    /// The node with the most messages of those where some wait and no consumer is connected, and how many wait there.
-    pub(super) deserted: Option<(&'a str, i64)>,
-    /// How many messages wait in the topic, because it is paused.
-    pub(super) held: i64,
-    /// On how many nodes it is paused, it or its topic.
-    pub(super) paused_on: usize,
     /// Whether the depth has grown for five minutes.
     pub(super) is_rising: bool,
-    /// A node that has the channel and does not answer, and for how many seconds.
+    /// A node that has what the row is about, had use for it, and does not answer, and for how many seconds.
     pub(super) silent: Option<(&'a str, u64)>,
+    /// What waits where no consumer is connected.
+    pub(super) left: Stranded<'a>,
+    /// What waits where all consumers have had RDY 0 for a while.
+    pub(super) unready: Stranded<'a>,
+    /// On how many nodes the channel is paused.
+    pub(super) paused_on: usize,
+    /// On how many nodes the topic is paused.
+    pub(super) topic_paused_on: usize,
+}
+
+/// Messages that wait on some of the nodes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stranded<'a> {
+    depth: i64,
+    /// The node with the most of them, and how many those are.
+    most: Option<(&'a str, i64)>,
+    nodes: usize,
+}
+
+impl<'a> Stranded<'a> {
+    /// So many wait on that node.
+    pub(super) fn add(&mut self, node: &'a str, depth: i64) {
+        self.depth = self.depth.saturating_add(depth);
+        self.nodes += 1;
+        if self.most.is_none_or(|(_, most)| depth > most) {
+            self.most = Some((node, depth));
+        }
+    }
+
+    /// How many wait, and where; `None` if none do.
+    fn told(&self) -> Option<String> {
+        let (node, _) = self.most?;
+        let waits = messages(self.depth);
+        Some(match self.nodes - 1 {
+            0 => format!("{waits} on {node}"),
+            1 => format!("{waits} on {node} and another node"),
+            others => format!("{waits} on {node} and {others} other nodes"),
+        })
+    }
 }
 
 /// Everything that is wrong, the worst first.
@@ -28,14 +61,15 @@ pub(super) fn of(row: &ChannelRow, signs: Signs<'_>) -> Vec<Trouble> {
     }
     if row.channel.is_some() && row.depth > 0 && row.clients == 0 {
         say("no_consumers", format!("{waits} and no consumer is connected"));
-    }
-    // A consumer that does not find one of the nodes, or cannot reach it.
-    if let Some((node, depth)) = signs.deserted.filter(|_| row.channel.is_some() && row.clients > 0) {
-        say("no_consumers", format!("{} on {node}, where no consumer is connected", messages(depth)));
+    } else if let Some(waits) = signs.left.told() {
+        // Consumers of other nodes do not help these.
+        say("no_consumers", format!("{waits}, and no consumer is connected there"));
     }
     if row.depth > 0 && row.clients > 0 && row.ready == 0 {
-        let consumers = if row.clients == 1 { "the only consumer has" } else { "all consumers have" };
-        say("ready_zero", format!("{waits} and {consumers} RDY 0"));
+        let consumers = if row.clients == 1 { "the only consumer is" } else { "all consumers are" };
+        say("ready_zero", format!("{waits} and {consumers} connected with RDY 0"));
+    } else if let Some(waits) = signs.unready.told() {
+        say("ready_zero", format!("{waits}, and all consumers there have had RDY 0 for a minute"));
     }
     if signs.is_rising {
         say("rising", format!("the depth has grown for 5 minutes, to {}", grouped(row.depth)));
@@ -43,27 +77,43 @@ pub(super) fn of(row: &ChannelRow, signs: Signs<'_>) -> Vec<Trouble> {
     if let Some(count) = row.timeouts_per_min.map(f64::round).filter(|count| *count >= 1.0) {
         // It is at least 1, and what a float cannot hold no counter reaches.
         let count = count as i64;
-        let noun = if count == 1 { "message" } else { "messages" };
-        say("timeouts", format!("{} {noun} timed out in the last minute", grouped(count)));
+        let (noun, verb) = if count == 1 { ("message", "was") } else { ("messages", "were") };
+        let count = grouped(count);
+        say("timeouts", format!("{count} {noun} {verb} not finished in time in the last minute"));
     }
     if let Some((node, seconds)) = signs.silent {
         say("node_silent", format!("{node} has not answered for {seconds} s; its last numbers are shown"));
     }
-    let what = match (row.paused, row.topic_paused) {
-        (true, true) => "the channel and its topic are paused",
-        (true, false) => "the channel is paused",
-        (false, true) => "the topic is paused",
-        (false, false) => return found,
-    };
-    let place = if signs.paused_on < row.nodes {
-        format!(" on {} of {} nodes", signs.paused_on, row.nodes)
-    } else {
-        String::new()
-    };
-    let held =
-        if signs.held > 0 { format!("; {} in the topic", messages(signs.held)) } else { String::new() };
-    say("paused", format!("{what}{place}{held}"));
+    if let Some(reason) = paused(row, signs) {
+        say("paused", reason);
+    }
     found
+}
+
+fn paused(row: &ChannelRow, signs: Signs<'_>) -> Option<String> {
+    let on = |count: usize| match count == row.nodes {
+        true => String::new(),
+        false => format!(" on {count} of {} nodes", row.nodes),
+    };
+    let (channel, topic) = (on(signs.paused_on), on(signs.topic_paused_on));
+    match (row.paused, row.topic_paused) {
+        (true, true) if channel.is_empty() && topic.is_empty() => {
+            Some("the channel and its topic are paused".to_owned())
+        }
+        (true, true) => Some(format!("the channel is paused{channel}, and its topic{topic}")),
+        (true, false) => Some(format!("the channel is paused{channel}")),
+        (false, true) if row.channel.is_none() && row.depth > 0 => {
+            Some(format!("{} in the topic, which is paused{topic}", messages(row.depth)))
+        }
+        (false, true) => Some(format!("the topic is paused{topic}")),
+        (false, false) => None,
+    }
+}
+
+/// Whether somebody should look: what is only paused was wanted so.
+#[must_use]
+pub(super) fn is_loud(trouble: &[Trouble]) -> bool {
+    trouble.iter().any(|trouble| trouble.code != "paused")
 }
 
 /// How bad it is: the lower, the worse. A row without trouble comes last.
@@ -96,7 +146,13 @@ mod tests {
     use super::*;
 
     fn row() -> ChannelRow {
-        ChannelRow { channel: Some("c".to_owned()), clients: 1, ready: 1, nodes: 2, ..ChannelRow::default() }
+        ChannelRow { channel: Some("c".to_owned()), clients: 1, ready: 1, nodes: 1, ..ChannelRow::default() }
+    }
+
+    fn stranded<'a>(nodes: &[(&'a str, i64)]) -> Stranded<'a> {
+        let mut stranded = Stranded::default();
+        nodes.iter().for_each(|(node, depth)| stranded.add(node, *depth));
+        stranded
     }
 
     fn said(row: &ChannelRow, signs: Signs<'_>) -> Vec<String> {
@@ -106,7 +162,7 @@ mod tests {
 
     #[test]
     fn trouble_is_said_in_plain_words() {
-        let none = Signs { paused_on: 2, ..Signs::default() };
+        let none = Signs::default();
         for (row, signs, expected) in [
             (row(), none, &[][..]),
             (ChannelRow { depth: 1_000, ..row() }, none, &[]),
@@ -124,33 +180,40 @@ mod tests {
             (
                 ChannelRow { depth: 2, clients: 2, ready: 0, ..row() },
                 none,
-                &["ready_zero: 2 messages wait and all consumers have RDY 0"],
+                &["ready_zero: 2 messages wait and all consumers are connected with RDY 0"],
             ),
             (
                 ChannelRow { depth: 1_000_000, timeouts_per_min: Some(1.2), paused: true, ..row() },
-                Signs { is_rising: true, silent: Some(("n:1", 7)), ..none },
+                Signs { is_rising: true, silent: Some(("n:1", 7)), paused_on: 1, ..none },
                 &[
                     "rising: the depth has grown for 5 minutes, to 1,000,000",
-                    "timeouts: 1 message timed out in the last minute",
+                    "timeouts: 1 message was not finished in time in the last minute",
                     "node_silent: n:1 has not answered for 7 s; its last numbers are shown",
                     "paused: the channel is paused",
                 ],
             ),
-            (ChannelRow { topic_paused: true, ..row() }, none, &["paused: the topic is paused"]),
             (
                 ChannelRow { topic_paused: true, ..row() },
-                Signs { paused_on: 1, held: 281, ..none },
-                &["paused: the topic is paused on 1 of 2 nodes; 281 messages wait in the topic"],
+                Signs { topic_paused_on: 1, ..none },
+                &["paused: the topic is paused"],
             ),
             (
-                ChannelRow { depth: 7, ..row() },
-                Signs { deserted: Some(("n:1", 5)), ..none },
-                &["no_consumers: 5 messages wait on n:1, where no consumer is connected"],
+                ChannelRow { channel: None, topic_paused: true, depth: 281, ..row() },
+                Signs { topic_paused_on: 1, ..none },
+                &["paused: 281 messages wait in the topic, which is paused"],
             ),
             (
-                ChannelRow { depth: 7, clients: 0, ..row() },
-                Signs { deserted: Some(("n:1", 5)), ..none },
-                &["no_consumers: 7 messages wait and no consumer is connected"],
+                ChannelRow { paused: true, topic_paused: true, nodes: 2, ..row() },
+                Signs { paused_on: 1, topic_paused_on: 2, ..none },
+                &["paused: the channel is paused on 1 of 2 nodes, and its topic"],
+            ),
+            (
+                ChannelRow { depth: 9, nodes: 3, ..row() },
+                Signs { left: stranded(&[("a:1", 1), ("b:1", 3)]), unready: stranded(&[("c:1", 5)]), ..none },
+                &[
+                    "no_consumers: 4 messages wait on b:1 and another node, and no consumer is connected there",
+                    "ready_zero: 5 messages wait on c:1, and all consumers there have had RDY 0 for a minute",
+                ],
             ),
         ] {
             assert_eq!(said(&row, signs), expected);
@@ -171,5 +234,9 @@ mod tests {
             rank_of(&row(), none),
         ];
         assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
+        let loud = |row: &ChannelRow| is_loud(&of(row, none));
+        let paused = ChannelRow { paused: true, ..row() };
+        assert!(!loud(&row()) && !loud(&paused));
+        assert!(loud(&ChannelRow { depth: 1, clients: 0, ..paused }));
     }
 }
