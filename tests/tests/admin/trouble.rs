@@ -42,8 +42,8 @@ fn trouble_comes_and_goes() {
     assert_eq!((&found["nodes"], &found["clients"], &found["channel"]), (&2.into(), &0.into(), &"c".into()));
 
     let mut idle = watched.nodes[0].subscribe("t", "c");
-    let found = row(&admin, "a consumer on one of the nodes", "t", |row| row["clients"] == 1);
-    let reason = format!("1 message waits on {}, where no consumer is connected", watched.name(1));
+    let found = row(&admin, "a consumer of one node only", "t", |row| row["clients"] == 1);
+    let reason = format!("1 message waits on {}, and no consumer is connected there", watched.name(1));
     assert_eq!((code(&found), &found["trouble"][0]["reason"]), ("no_consumers", &reason.into()));
     let mut other = watched.nodes[1].subscribe("t", "c");
     row(&admin, "consumers that ask for nothing", "t", |row| code(row) == "ready_zero");
@@ -61,7 +61,15 @@ fn trouble_comes_and_goes() {
     assert_eq!((&found["channel"], &found["depth"]), (&Value::Null, &1.into()));
     let overview = admin.get("/api/overview?filter=BAR&limit=1").json();
     assert_eq!(overview["channels"].as_array().map(Vec::len), Some(1));
-    assert_eq!(overview["totals"]["in_trouble"], 2);
+    // What is only paused was wanted so.
+    assert_eq!(overview["totals"]["in_trouble"], 1);
+    watched.nodes[0].act("/topic/pause?topic=t");
+    watched.nodes[0].publish("t", "held");
+    let found = row(&admin, "what waits in a paused topic", "t", |row| row["channel"].is_null());
+    let reason = "1 message waits in the topic, which is paused on 1 of 2 nodes";
+    assert_eq!((&found["depth"], &found["trouble"][0]["reason"]), (&1.into(), &reason.into()));
+    watched.nodes[0].act("/topic/unpause?topic=t");
+    row(&admin, "the end of it", "t", |row| !row["channel"].is_null() && row["depth"] == 1);
     let of_topic = admin.get("/api/overview?topic=t").json();
     assert_eq!(of_topic["channels"].as_array().map(Vec::len), Some(1));
     admin.get("/api/overview?limit=x").expect_error(400, "INVALID_ARG_LIMIT");
