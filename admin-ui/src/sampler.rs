@@ -359,10 +359,15 @@ impl Sampler {
         if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
             return;
         }
-        let content = file::content(self.sampled.recorder().history());
-        self.saving = Some(tokio::task::spawn_blocking(move || match file::save(&path, &content) {
-            Ok(()) => info!("HISTORY: saved to {}", path.display()),
-            Err(why) => warn!("HISTORY: not saved to {} - {why}", path.display()),
+        let sampled = Arc::clone(&self.sampled);
+        self.saving = Some(tokio::task::spawn_blocking(move || {
+            // It is locked for a few series at a time.
+            let saved =
+                file::save(&path, |after, bytes| file::content(sampled.recorder().history(), after, bytes));
+            match saved {
+                Ok(()) => info!("HISTORY: saved to {}", path.display()),
+                Err(why) => warn!("HISTORY: not saved to {} - {why}", path.display()),
+            }
         }));
     }
 

@@ -1,10 +1,13 @@
-//! The history as a file, for a restart: a head, then each series with its rings, compressed, and a checksum over that.
-//! Making and reading the bytes is pure; what is not whole is not read.
+//! The history as a file, for a restart: a head with a checksum of the content, then that, compressed: each series with its
+//! rings. What is not whole is not read.
+//!
+//! Both ways go series by series, for the whole is as large as the history itself.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crc32fast::Hasher;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -16,6 +19,9 @@ use super::{History, SERIES_BYTES_MAX, SERIES_MAX, Subject};
 
 /// How a file begins.
 const HEAD: &[u8; 8] = b"NSQADM01";
+
+/// How many series are copied at a time.
+const SERIES_AT_ONCE: usize = 100;
 
 /// The longest name that is read.
 const NAME_BYTES_MAX: usize = 512;
@@ -45,31 +51,35 @@ pub fn path_in(directory: &Path) -> PathBuf {
 /// # Errors
 /// It cannot be read, or is damaged.
 pub fn load(path: &Path) -> Result<Option<History>, FileError> {
-    match fs::read(path) {
-        Ok(bytes) => decode(&bytes).map(Some).ok_or(FileError::Damaged),
+    match fs::File::open(path) {
+        Ok(file) => decode(BufReader::new(file)).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Saves what [`content`] gave, in place of what was saved before: whole or not at all.
+/// Saves what [`content`] gives, which `part` is to call, in place of what was saved before: whole or not at all.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn save(path: &Path, content: &[u8]) -> Result<(), FileError> {
+pub fn save(
+    path: &Path,
+    part: impl FnMut(Option<&Subject>, &mut Vec<u8>) -> Option<Subject>,
+) -> Result<(), FileError> {
     let temporary = path.with_extension("history.new");
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(&encode(content)?)?;
-    file.sync_all()?;
+    let file = encode(BufWriter::new(fs::File::create(&temporary)?), part)?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     fs::rename(&temporary, path)?;
     Ok(())
 }
 
-/// All series as bytes, not yet compressed: a copy, so that the history can go on.
+/// Adds the next series after that one as bytes, not yet compressed: a copy, so that the history can go on. Gives the last
+/// of them; `None` after the last of all.
 #[must_use]
-pub fn content(history: &History) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (subject, series) in history.iter() {
+pub fn content(history: &History, after: Option<&Subject>, bytes: &mut Vec<u8>) -> Option<Subject> {
+    let mut last = None;
+    for (subject, series) in history.after(after).take(SERIES_AT_ONCE) {
+        last = Some(subject);
         let (kind, names): (u8, [&str; 2]) = match subject {
             Subject::Cluster => (0, ["", ""]),
             Subject::Node(node) => (1, [node, ""]),
@@ -82,86 +92,131 @@ pub fn content(history: &History) -> Vec<u8> {
         }
         bytes.push(kind);
         for name in names {
-            put_number(&mut bytes, name.len() as u64);
+            put_number(bytes, name.len() as u64);
             bytes.extend_from_slice(name.as_bytes());
         }
         for ring in series.rings() {
-            put_number(&mut bytes, ring.newest().cast_unsigned());
-            put_number(&mut bytes, ring.len() as u64);
+            put_number(bytes, ring.newest().cast_unsigned());
+            put_number(bytes, ring.len() as u64);
             bytes.extend(ring.points().flatten().flat_map(|value| value.to_bytes()));
         }
     }
-    bytes
+    last.cloned()
 }
 
-fn encode(content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut file = HEAD.to_vec();
-    file.extend(crc32fast::hash(content).to_le_bytes());
+fn encode<W: Write + Seek>(
+    mut file: W,
+    mut part: impl FnMut(Option<&Subject>, &mut Vec<u8>) -> Option<Subject>,
+) -> io::Result<W> {
+    file.write_all(HEAD)?;
+    // Its place; what it is is known at the end.
+    file.write_all(&[0; CHECKSUM_BYTES])?;
     let mut encoder = DeflateEncoder::new(file, Compression::fast());
-    encoder.write_all(content)?;
-    encoder.finish()
+    let (mut checksum, mut bytes, mut last) = (Hasher::new(), Vec::new(), None);
+    loop {
+        bytes.clear();
+        last = part(last.as_ref(), &mut bytes);
+        checksum.update(&bytes);
+        encoder.write_all(&bytes)?;
+        if last.is_none() {
+            break;
+        }
+    }
+    let mut file = encoder.finish()?;
+    file.seek(SeekFrom::Start(HEAD.len() as u64))?;
+    file.write_all(&checksum.finalize().to_le_bytes())?;
+    Ok(file)
 }
 
-fn decode(file: &[u8]) -> Option<History> {
-    let rest = file.strip_prefix(HEAD)?;
-    let (checksum, compressed) = rest.split_first_chunk::<4>()?;
-    let mut content = Vec::new();
-    DeflateDecoder::new(compressed).take(CONTENT_BYTES_MAX).read_to_end(&mut content).ok()?;
-    if crc32fast::hash(&content) != u32::from_le_bytes(*checksum) {
-        return None;
+fn decode(mut file: impl Read) -> Result<History, FileError> {
+    if take::<{ HEAD.len() }>(&mut file)? != *HEAD {
+        return Err(FileError::Damaged);
     }
+    let checksum = u32::from_le_bytes(take(&mut file)?);
+    let compressed = DeflateDecoder::new(file).take(CONTENT_BYTES_MAX);
+    let mut content = Content { bytes: BufReader::new(compressed), checksum: Hasher::new() };
     let mut history = History::default();
-    let mut rest = &content[..];
-    while let Some((kind, after)) = rest.split_first() {
-        rest = after;
-        let (first, second) = (take_name(&mut rest)?, take_name(&mut rest)?);
+    while let Some(kind) = content.by_ref().bytes().next().transpose().map_err(damaged)? {
+        let (first, second) = (take_name(&mut content)?, take_name(&mut content)?);
         let subject = match kind {
             0 => Subject::Cluster,
             1 => Subject::Node(first),
             2 => Subject::Topic(first),
             3 => Subject::Channel(first, second),
-            _ => return None,
+            _ => return Err(FileError::Damaged),
         };
         let mut rings = RINGS.map(|(_, points_max)| Ring::new(points_max));
         for ring in &mut rings {
-            take_ring(&mut rest, ring)?;
+            take_ring(&mut content, ring)?;
         }
         history.restore(subject, Series::of(rings));
     }
-    Some(history)
-}
-
-fn take_ring(rest: &mut &[u8], ring: &mut Ring) -> Option<()> {
-    let newest = take_number(rest)?.cast_signed();
-    let count = usize::try_from(take_number(rest)?).ok()?;
-    let (points, after) = rest.split_at_checked(count.checked_mul(2 * MEASURES)?)?;
-    *rest = after;
-    for (point, ago) in points.chunks_exact(2 * MEASURES).zip((0..count as i64).rev()) {
-        let mut values: Point = [Value::NONE; MEASURES];
-        for (value, bytes) in values.iter_mut().zip(point.as_chunks::<2>().0) {
-            *value = Value::from_bytes(*bytes);
-        }
-        ring.push(newest.checked_sub(ago)?, values, 0);
+    match content.checksum.finalize() == checksum {
+        true => Ok(history),
+        false => Err(FileError::Damaged),
     }
-    Some(())
 }
 
-fn take_name(rest: &mut &[u8]) -> Option<String> {
-    let length = usize::try_from(take_number(rest)?).ok().filter(|length| *length <= NAME_BYTES_MAX)?;
-    let (name, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    String::from_utf8(name.to_vec()).ok()
+/// What is read, and its checksum so far.
+struct Content<R> {
+    bytes: R,
+    checksum: Hasher,
+}
+
+impl<R: Read> Read for Content<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(into)?;
+        self.checksum.update(&into[..count]);
+        Ok(count)
+    }
+}
+
+fn take_ring(content: &mut impl Read, ring: &mut Ring) -> Result<(), FileError> {
+    let newest = take_number(content)?.cast_signed();
+    let count = i64::try_from(take_number(content)?).map_err(|_| FileError::Damaged)?;
+    let oldest = newest.checked_sub(count).filter(|_| ring.has_room(count)).ok_or(FileError::Damaged)?;
+    for step in oldest..newest {
+        let mut values: Point = [Value::NONE; MEASURES];
+        for value in &mut values {
+            *value = Value::from_bytes(take(content)?);
+        }
+        ring.push(step.saturating_add(1), values, 0);
+    }
+    Ok(())
+}
+
+fn take_name(content: &mut impl Read) -> Result<String, FileError> {
+    let length = usize::try_from(take_number(content)?).ok().filter(|length| *length <= NAME_BYTES_MAX);
+    let mut name = vec![0; length.ok_or(FileError::Damaged)?];
+    content.read_exact(&mut name).map_err(damaged)?;
+    String::from_utf8(name).map_err(|_| FileError::Damaged)
 }
 
 fn put_number(bytes: &mut Vec<u8>, number: u64) {
     bytes.extend(number.to_le_bytes());
 }
 
-fn take_number(rest: &mut &[u8]) -> Option<u64> {
-    let (number, after) = rest.split_first_chunk::<8>()?;
-    *rest = after;
-    Some(u64::from_le_bytes(*number))
+fn take_number(content: &mut impl Read) -> Result<u64, FileError> {
+    Ok(u64::from_le_bytes(take(content)?))
 }
+
+fn take<const N: usize>(content: &mut impl Read) -> Result<[u8; N], FileError> {
+    let mut bytes = [0; N];
+    content.read_exact(&mut bytes).map_err(damaged)?;
+    Ok(bytes)
+}
+
+/// That it ends too soon, or cannot be decompressed, is not the disk's fault.
+fn damaged(error: io::Error) -> FileError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            FileError::Damaged
+        }
+        _ => FileError::Io(error),
+    }
+}
+
+const CHECKSUM_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -190,7 +245,7 @@ mod tests {
         let path = path_in(directory.path());
         assert!(load(&path).unwrap().is_none());
         let history = history();
-        save(&path, &content(&history)).unwrap();
+        save(&path, |after, bytes| content(&history, after, bytes)).unwrap();
         let mut again = load(&path).unwrap().unwrap();
         assert_eq!(again.iter().len(), 4);
         for (subject, series) in history.iter() {
@@ -200,26 +255,65 @@ mod tests {
         assert_eq!(again.series(&Subject::Cluster).unwrap().ring(1).unwrap().len(), 206);
     }
 
+    /// A file with this content.
+    fn file_of(content: &[u8]) -> Vec<u8> {
+        let part = |after: Option<&Subject>, bytes: &mut Vec<u8>| {
+            // All of it is the first part.
+            after.is_none().then(|| {
+                bytes.extend(content);
+                Subject::Cluster
+            })
+        };
+        encode(io::Cursor::new(Vec::new()), part).unwrap().into_inner()
+    }
+
+    fn whole(history: &History) -> Vec<u8> {
+        let (mut bytes, mut last) = (Vec::new(), None);
+        loop {
+            last = content(history, last.as_ref(), &mut bytes);
+            if last.is_none() {
+                return bytes;
+            }
+        }
+    }
+
+    #[test]
+    fn many_series_are_saved_a_few_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path_in(directory.path());
+        let mut history = History::default();
+        let topics = (0..2 * SERIES_AT_ONCE).map(|number| Subject::Topic(number.to_string()));
+        history.push(1_000, topics.map(|topic| (topic, [Some(1.0); MEASURES])));
+        let mut parts = 0;
+        let part = |after: Option<&Subject>, bytes: &mut Vec<u8>| {
+            parts += 1;
+            content(&history, after, bytes)
+        };
+        save(&path, part).unwrap();
+        assert_eq!(parts, 3);
+        assert_eq!(whole(&load(&path).unwrap().unwrap()), whole(&history));
+    }
+
     #[test]
     fn what_is_damaged_is_not_read() {
-        let file = encode(&content(&history())).unwrap();
-        assert!(decode(&file).is_some());
+        let file = file_of(&whole(&history()));
+        assert!(decode(&*file).is_ok());
         for length in [0, 5, 8, 11, 12, file.len() / 2, file.len() - 1] {
-            assert!(decode(&file[..length]).is_none(), "{length}");
+            assert!(matches!(decode(&file[..length]), Err(FileError::Damaged)), "{length}");
         }
         for place in (0..file.len()).step_by(7) {
             let mut damaged = file.clone();
             damaged[place] ^= 1;
             // What is not noticed changed nothing.
-            let same = |history: &History| content(history) == content(&self::history());
-            assert!(decode(&damaged).is_none_or(|history| same(&history)), "{place}");
+            let same = |history: &History| whole(history) == whole(&self::history());
+            assert!(decode(&*damaged).map_or(true, |history| same(&history)), "{place}");
         }
     }
 
     proptest! {
         #[test]
         fn no_content_panics(content: Vec<u8>) {
-            let _ = decode(&encode(&content).unwrap());
+            let _ = decode(&*file_of(&content));
         }
     }
 }

@@ -88,6 +88,12 @@ impl Ring {
         self.points.push_back(point);
     }
 
+    /// Whether so many points are no more than it can have.
+    #[must_use]
+    pub fn has_room(&self, count: i64) -> bool {
+        usize::try_from(count).is_ok_and(|count| count <= self.points_max)
+    }
+
     /// The number of the newest step.
     #[must_use]
     pub fn newest(&self) -> i64 {
