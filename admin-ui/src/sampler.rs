@@ -3,25 +3,26 @@
 //! Each node is asked on its own: one that hangs holds up neither the others nor the clock. One that takes long is asked less
 //! often, so that asking takes at most a fifth of its time.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod sampled;
 
-use bytes::Bytes;
-use nsq::api::admin::{Overview, Told};
-use nsq::api::json::to_go_json;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
 use nsq::api::stats::Stats;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tracing::{error, info, warn};
 
 use crate::cluster::{
     AskError, Asking, Cluster, Failures, NobodyAnswered, Producer, Wanted, each_once, stats_target,
 };
 use crate::history::{History, file};
-use crate::overview::{self, Recorder};
+
+pub use self::sampled::Sampled;
+use self::sampled::unix_ms;
 
 /// How often it is asked who the nodes are.
 const PRODUCERS_EVERY: Duration = Duration::from_secs(5);
@@ -32,32 +33,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// How many answers may wait to be looked at.
 const ANSWERS_MAX: usize = 64;
 
-/// How many updates a viewer may be behind before he is given everything anew.
-const UPDATES_MAX: usize = 16;
-
 /// How many times as long as an answer took a node is left alone.
 const REST: u32 = 4;
-
-/// How long somebody who comes right after the start waits for the first round of answers.
-const FIRST_ROUND: Duration = Duration::from_secs(2);
-
-/// Why the lock is never poisoned.
-const NO_PANIC: &str = "no code panics while it holds the recorder";
-
-/// What has been heard, for all who look.
-#[derive(Debug)]
-pub struct Sampled {
-    /// Locked to add an answer or to make a picture, never across an await.
-    recorder: Mutex<Recorder>,
-    /// Who did not say who the nodes are. Locked for a look.
-    failures: Mutex<Failures>,
-    /// What changed, as JSON; made only while somebody listens.
-    updates: broadcast::Sender<Bytes>,
-    /// Whether every node has answered or failed once.
-    begun: watch::Sender<bool>,
-    /// What times are counted from.
-    started: Instant,
-}
 
 /// How it is sampled.
 #[derive(Debug)]
@@ -68,54 +45,6 @@ pub struct Sampling {
     pub interval: Duration,
     /// Where the history is kept, if it is.
     pub file: Option<PathBuf>,
-}
-
-impl Sampled {
-    /// Nothing yet, but what was saved; from now on the nodes are asked so often.
-    #[must_use]
-    pub fn new(history: History, interval: Duration) -> Self {
-        Self {
-            recorder: Mutex::new(Recorder::new(history.sampled_every(interval))),
-            failures: Mutex::default(),
-            updates: broadcast::channel(UPDATES_MAX).0,
-            begun: watch::channel(false).0,
-            started: Instant::now(),
-        }
-    }
-
-    /// Everything that is now; right after the start, as soon as there is something.
-    pub async fn overview(&self, spark: usize) -> Told<Overview> {
-        let mut begun = self.begun.subscribe();
-        // If it takes longer, what there is will do.
-        let _ = timeout(FIRST_ROUND, begun.wait_for(|begun| *begun)).await;
-        self.overview_now(spark)
-    }
-
-    fn overview_now(&self, spark: usize) -> Told<Overview> {
-        let failures = self.failures.lock().expect(NO_PANIC).clone();
-        let body = self.recorder().overview(self.now_ms(), unix_ms(), spark);
-        Told { body, message: failures.message(), warnings: failures.warnings() }
-    }
-
-    /// What changes from now on, each an event's JSON.
-    pub fn updates(&self) -> broadcast::Receiver<Bytes> {
-        self.updates.subscribe()
-    }
-
-    /// How many listen.
-    #[must_use]
-    pub fn viewers(&self) -> usize {
-        self.updates.receiver_count()
-    }
-
-    /// Looks at the recorder, shortly.
-    pub fn recorder(&self) -> MutexGuard<'_, Recorder> {
-        self.recorder.lock().expect(NO_PANIC)
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
 }
 
 /// Reads what was saved in that directory. What is damaged is set aside, and history begins anew.
@@ -154,9 +83,9 @@ pub async fn run(sampled: Arc<Sampled>, sampling: Sampling, stop: impl Future<Ou
         sampling,
         say,
         nodes: HashMap::new(),
+        names: BTreeMap::new(),
         asks_who: false,
         knows_who: false,
-        last: None,
         saving: None,
     };
     let mut stop = std::pin::pin!(stop);
@@ -181,12 +110,12 @@ struct Sampler {
     say: mpsc::Sender<Heard>,
     /// Every node that is to be asked.
     nodes: HashMap<String, Asked>,
+    /// What nodes call themselves that are asked directly, by the address they are asked at; kept while they are silent.
+    names: BTreeMap<String, String>,
     /// Whether somebody has been asked who the nodes are, and has not answered yet.
     asks_who: bool,
     /// Whether it has ever been said who the nodes are.
     knows_who: bool,
-    /// What those who listen know.
-    last: Option<Overview>,
     /// The history being written.
     saving: Option<JoinHandle<()>>,
 }
@@ -202,10 +131,33 @@ struct Asked {
 /// When a node is asked next.
 #[derive(Debug, Clone, Copy)]
 enum Turn {
+    /// At once: it never was.
+    New,
     /// It has not answered yet.
     Asked(Instant),
-    /// From then on.
+    /// At the first tick from then on.
     From(Instant),
+}
+
+impl Turn {
+    /// After an answer, or after there was none: a node that fails is asked no less often than the others, to hear when it
+    /// no longer does.
+    fn after(self, answered: bool, now: Instant) -> Self {
+        match self {
+            Self::Asked(since) if answered => {
+                Self::From(now + now.saturating_duration_since(since).saturating_mul(REST))
+            }
+            _ => Self::From(now),
+        }
+    }
+
+    fn is_due(self, now: Instant) -> bool {
+        match self {
+            Self::New => true,
+            Self::Asked(_) => false,
+            Self::From(from) => from <= now,
+        }
+    }
 }
 
 enum Heard {
@@ -246,24 +198,37 @@ impl Sampler {
             }
         };
         if let Some(producers) = producers {
-            // A node that does not answer says no name; it has the one it is asked by, unless it is known from before.
-            let failed = if is_direct && !self.knows_who { failures.warnings() } else { Vec::new() };
-            let known = each_once(producers).into_iter().map(|one| (one.address, one.hostname, one.version));
-            let unnamed = failed.into_iter().map(|one| (one.node, String::new(), String::new()));
-            let kept = match is_direct {
-                true if failures.is_empty() => Duration::ZERO,
-                true => Duration::MAX,
-                false => GONE_KEPT,
-            };
-            self.keep_nodes(known.chain(unnamed).take(NODES_MAX).collect(), kept);
+            let kept = if is_direct { Duration::ZERO } else { GONE_KEPT };
+            let named = self.named(producers, &failures);
+            self.keep_nodes(named, kept);
             self.knows_who = true;
         } else {
             // Nobody says who the nodes are: those that are known are asked on.
             self.sampled.begun.send_if_modified(|begun| !std::mem::replace(begun, true));
         }
-        *self.sampled.failures.lock().expect(NO_PANIC) = failures;
-        self.ask_nodes(Instant::now());
+        self.sampled.set_failures(failures);
+        // The others are asked at the next tick.
+        self.ask_nodes(|turn| matches!(turn, Turn::New));
         self.begin();
+    }
+
+    /// What is known of each node. One that is asked directly and does not answer has the name it had when it last did, or
+    /// else the address it is asked at.
+    fn named(&mut self, producers: Vec<Producer>, failures: &Failures) -> Vec<(String, String, String)> {
+        let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
+        for producer in each_once(producers) {
+            if !producer.described_at.is_empty() {
+                self.names.insert(producer.described_at, producer.address.clone());
+            }
+            named.insert(producer.address, (producer.hostname, producer.version));
+        }
+        if self.sampling.cluster.is_direct() {
+            for asked in failures.warnings().into_iter().map(|warning| warning.node) {
+                let name = self.names.get(&asked).cloned().unwrap_or(asked);
+                named.entry(name).or_default();
+            }
+        }
+        named.into_iter().take(NODES_MAX).map(|(name, (host, version))| (name, host, version)).collect()
     }
 
     /// These are the nodes now. One that is no longer among them is `kept` for a while longer: an nsqd that died is gone from
@@ -272,7 +237,7 @@ impl Sampler {
         let now = Instant::now();
         let mut old = std::mem::take(&mut self.nodes);
         for (address, ..) in &named {
-            let turn = old.remove(address).map_or(Turn::From(now), |asked| asked.turn);
+            let turn = old.remove(address).map_or(Turn::New, |asked| asked.turn);
             self.nodes.insert(address.clone(), Asked { turn, gone_since: None });
         }
         for (address, asked) in old {
@@ -288,17 +253,10 @@ impl Sampler {
     fn hear_node(&mut self, node: &str, answer: Result<Stats, AskError>) {
         let now_ms = self.sampled.now_ms();
         let Some(Asked { turn, .. }) = self.nodes.get_mut(node) else { return };
-        if let Turn::Asked(since) = *turn {
-            let rest = since.elapsed().saturating_mul(REST + 1).max(self.sampling.interval);
-            *turn = Turn::From(since + rest);
-        }
+        *turn = turn.after(answer.is_ok(), Instant::now());
         match answer {
             Ok(stats) => self.sampled.recorder().observe(node, now_ms, stats),
-            Err(error) => {
-                // A node that goes on failing is asked no less often than the others.
-                *turn = Turn::From(Instant::now());
-                self.sampled.recorder().failed(node, now_ms, error.to_string());
-            }
+            Err(error) => self.sampled.recorder().failed(node, now_ms, error.to_string()),
         }
         self.begin();
     }
@@ -316,32 +274,17 @@ impl Sampler {
     }
 
     fn tick(&mut self) {
-        // One tick is a little early and another a little late: whose turn comes sooner than half-way to the next is asked now.
-        self.ask_nodes(Instant::now() + self.sampling.interval / 2);
-        if !*self.sampled.begun.borrow() {
-            return;
+        let now = Instant::now();
+        self.ask_nodes(|turn| turn.is_due(now));
+        if *self.sampled.begun.borrow() {
+            self.sampled.recorder().tick(self.sampled.now_ms(), unix_ms() / 1000);
+            self.sampled.tell();
         }
-        self.sampled.recorder().tick(self.sampled.now_ms(), unix_ms() / 1000);
-        if self.sampled.viewers() == 0 {
-            self.last = None;
-            return;
-        }
-        let Told { body, message, warnings } = self.sampled.overview_now(0);
-        let update = overview::update(self.last.as_ref(), &body);
-        self.last = Some(body);
-        let told = Told { body: update, message, warnings };
-        // Whoever listened may be gone by now.
-        let _ = self.sampled.updates.send(to_go_json(&told).into());
     }
 
-    /// Asks those whose turn comes `by` then.
-    fn ask_nodes(&mut self, by: Instant) {
-        let now = Instant::now();
-        for (node, Asked { turn, .. }) in &mut self.nodes {
-            if matches!(turn, Turn::Asked(_)) || matches!(turn, Turn::From(from) if *from > by) {
-                continue;
-            }
-            *turn = Turn::Asked(now);
+    fn ask_nodes(&mut self, is_due: impl Fn(Turn) -> bool) {
+        for (node, Asked { turn, .. }) in self.nodes.iter_mut().filter(|(_, asked)| is_due(asked.turn)) {
+            *turn = Turn::Asked(Instant::now());
             let (upstream, say) = (Arc::clone(&self.sampling.cluster.upstream), self.say.clone());
             let node = node.clone();
             tokio::spawn(async move {
@@ -379,13 +322,26 @@ impl Sampler {
     }
 }
 
-fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// How long a node is asked that nobody names any more.
 const GONE_KEPT: Duration = Duration::from_secs(300);
 
 /// How many nodes are sampled.
 const NODES_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_answers_fast_is_asked_at_each_tick_and_a_slow_one_rests() {
+        let asked = Instant::now();
+        let after = |ms: u64| asked + Duration::from_millis(ms);
+        assert!(Turn::New.is_due(asked) && !Turn::Asked(asked).is_due(after(60_000)));
+        // A tick may come a little sooner after the one before than an interval.
+        let fast = Turn::Asked(asked).after(true, after(2));
+        assert!(fast.is_due(after(990)));
+        let slow = Turn::Asked(asked).after(true, after(500));
+        assert!(!slow.is_due(after(2_000)) && slow.is_due(after(2_500)));
+        assert!(Turn::Asked(asked).after(false, after(5_000)).is_due(after(5_001)));
+    }
+}

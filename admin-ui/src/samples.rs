@@ -53,6 +53,7 @@ fn producer() -> Producer {
         topology_region: "r1".to_owned(),
         topology_zone: "z1".to_owned(),
         version: "1.3.0".to_owned(),
+        described_at: String::new(),
     }
 }
 

@@ -183,7 +183,8 @@ impl Cluster {
         if self.is_direct() {
             let wanted = Wanted { topic: Some(topic), channel: None, with_clients: false };
             let described = self.described(wanted, Asking::ForAViewer, failures).await?;
-            let having = described.into_iter().filter(|(_, topics)| topics.iter().any(|name| name == topic));
+            let has = |topics: &[String]| topics.iter().any(|name| name == topic);
+            let having = described.into_iter().filter(|(_, (_, topics))| has(topics));
             let producers = of_descriptions(having.collect());
             let whereabouts = Whereabouts { producers, channels: BTreeSet::new() };
             return Ok((!whereabouts.producers.is_empty()).then_some(whereabouts));
@@ -219,13 +220,13 @@ impl Cluster {
         asked.await.answers(failures)
     }
 
-    /// Each nsqd's description of itself, where nsqds are asked directly, with the names of its topics.
+    /// Each nsqd's description of itself, where nsqds are asked directly: the address asked, and the names of its topics.
     async fn described(
         &self,
         wanted: Wanted<'_>,
         asking: Asking,
         failures: &mut Failures,
-    ) -> Result<Vec<(Info, Vec<String>)>, NobodyAnswered> {
+    ) -> Result<Vec<(String, (Info, Vec<String>))>, NobodyAnswered> {
         let target = stats_target(wanted);
         let upstream = &self.upstream;
         let asked = ask_all(Service::Nsqd, self.nsqds.clone(), |host: &String| {
@@ -237,7 +238,7 @@ impl Cluster {
                 Ok((info, topic_names(stats)))
             }
         });
-        Ok(asked.await.answers(failures)?.into_iter().map(|(_, described)| described).collect())
+        asked.await.answers(failures)
     }
 
     async fn ask_nsqds(&self, target: &str, asking: Asking) -> query::Asked<String, Stats> {
@@ -282,8 +283,8 @@ fn topic_names(stats: Stats) -> Vec<String> {
     stats.topics.unwrap_or_default().into_iter().map(|topic| topic.topic_name).collect()
 }
 
-fn of_descriptions(described: Vec<(Info, Vec<String>)>) -> Vec<Producer> {
-    described.into_iter().map(|(info, topics)| Producer::of_info(info, topics)).collect()
+fn of_descriptions(described: Vec<(String, (Info, Vec<String>))>) -> Vec<Producer> {
+    described.into_iter().map(|(host, (info, topics))| Producer::of_info(host, info, topics)).collect()
 }
 
 /// A value as it stands in a query.

@@ -35,6 +35,8 @@ pub struct Producer {
     pub topics: Vec<(String, bool)>,
     /// Where it is asked, `host:port`.
     pub address: String,
+    /// The address at which it was asked for its description, where it was; it may call itself by another.
+    pub described_at: String,
 }
 
 impl AsRef<str> for Producer {
@@ -47,8 +49,9 @@ impl AsRef<str> for Producer {
 impl Producer {
     /// As it says itself, at the address at which it was asked.
     #[must_use]
-    pub fn of_info(info: Info, topics: Vec<String>) -> Self {
+    pub fn of_info(described_at: String, info: Info, topics: Vec<String>) -> Self {
         Self {
+            described_at,
             hostname: info.hostname,
             address: http_address(&info.broadcast_address, info.http_port.into()),
             broadcast_address: info.broadcast_address,
@@ -82,6 +85,7 @@ impl Producer {
             topology_zone: node.topology_zone,
             topology_region: node.topology_region,
             topics,
+            described_at: String::new(),
         }
     }
 
@@ -217,7 +221,8 @@ mod tests {
         let old = Producer::of_node("l:1", node("h", 1, "r"));
         assert!(old.clone().node(&Version::parse("1.3.1")).out_of_date);
         assert!(!old.node(&Version::parse("1.3.0")).out_of_date);
-        let direct = Producer::of_info(Info { version: "1.0.0".to_owned(), ..Info::default() }, Vec::new());
+        let old = Info { version: "1.0.0".to_owned(), ..Info::default() };
+        let direct = Producer::of_info("h:1".to_owned(), old, Vec::new());
         assert!(!direct.node(&Version::parse("1.3.0")).out_of_date);
     }
 }

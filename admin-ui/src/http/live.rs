@@ -1,7 +1,7 @@
 //! `/api/live`: the overview as it changes, as server-sent events. All viewers are told the same, made once.
 //!
 //! First comes the event `overview` with everything, then an `update` each time the nodes were asked. A viewer who cannot
-//! keep up is given an `overview` again.
+//! keep up is given an `overview` again; one whose session has ended is told nothing more.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,19 +11,15 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
-use nsq::api::json::to_go_json;
-use nsq::daemon::http::{HttpError, Query};
-use tokio::sync::broadcast::error::RecvError;
+use nsq::daemon::http::HttpError;
 use tokio::sync::mpsc;
 
 use super::Site;
-use super::overview::number;
 use super::visitor::Viewer;
-use crate::overview::SPARK_MAX;
 use crate::sampler::Sampled;
 
 /// How many may watch at the same time.
@@ -32,22 +28,23 @@ const VIEWERS_MAX: usize = 256;
 /// How many events may wait for a viewer's connection.
 const WAITING_MAX: usize = 2;
 
-/// `spark=N` gives each row of the event `overview` its newest N depths.
+/// Each row of the event `overview` has its newest depths.
 pub(super) async fn watch(
     State(site): State<Arc<Site>>,
     _: Viewer,
-    query: Query,
+    headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let spark = number(&query, "spark")?.unwrap_or(0).min(SPARK_MAX);
     let sampled = Arc::clone(site.sampled()?);
     if sampled.viewers() >= VIEWERS_MAX {
         return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_VIEWERS"));
     }
     let (say, said) = mpsc::channel(WAITING_MAX);
-    let stopping = site.stopping();
     tokio::spawn(async move {
+        let stopping = site.stopping();
+        // Looking counts as using a session.
+        let may_look = || site.visitor(&headers).is_some();
         tokio::select! {
-            () = tell(&sampled, spark, &say) => {}
+            () = tell(&sampled, may_look, &say) => {}
             () = say.closed() => {}
             () = stopping => {}
         }
@@ -61,33 +58,19 @@ pub(super) async fn watch(
     Ok(response)
 }
 
-/// Tells a viewer until he is gone.
-async fn tell(sampled: &Sampled, spark: usize, say: &mpsc::Sender<Bytes>) {
-    let mut updates = sampled.updates();
-    let mut is_behind = true;
+/// Tells a viewer until he is gone, or may not look any more.
+async fn tell(sampled: &Sampled, may_look: impl Fn() -> bool, say: &mpsc::Sender<Bytes>) {
     loop {
-        if is_behind {
-            let overview = to_go_json(&sampled.overview(spark).await);
-            if say.send(event("overview", &overview)).await.is_err() {
+        let (overview, mut updates) = sampled.watch().await;
+        let mut next = Ok(overview);
+        while let Ok(event) = next {
+            if !may_look() || say.send(event).await.is_err() {
                 return;
             }
-            is_behind = false;
+            next = updates.recv().await;
         }
-        match updates.recv().await {
-            Ok(update) => {
-                if say.send(event("update", &update)).await.is_err() {
-                    return;
-                }
-            }
-            Err(RecvError::Lagged(_)) => is_behind = true,
-            Err(RecvError::Closed) => return,
-        }
+        // He cannot keep up.
     }
-}
-
-/// JSON as Go writes it has no line breaks.
-fn event(name: &str, json: &[u8]) -> Bytes {
-    [b"event: ", name.as_bytes(), b"\ndata: ", json, b"\n\n"].concat().into()
 }
 
 struct Events(mpsc::Receiver<Bytes>);

@@ -3,8 +3,9 @@
 use nsq_tests::admin::Watched;
 use nsq_tests::http::{Request, Response};
 use nsq_tests::process::{Process, program};
-use nsq_tests::{Admin, differences, each};
-use std::io::Write;
+use nsq_tests::{Admin, PATIENCE, differences, each};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 const PAUSE: &str = r#"{"action":"pause"}"#;
@@ -129,8 +130,20 @@ fn one_logs_in_and_may_do_what_his_role_allows() {
         assert_eq!(with("POST", "/api/topics/t", empty), *empty_status);
         assert_eq!(with("GET", "/config/graphite_url", ""), *empty_status);
         assert_eq!(with("PUT", "/config/log_level", "info"), *empty_status);
+        let stream = TcpStream::connect(admin.http).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
+        let request = format!("GET /api/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{cookie}\r\n\r\n");
+        (&stream).write_all(request.as_bytes()).expect("it reads");
+        let mut events = BufReader::new(stream);
+        let mut line = String::new();
+        while !line.starts_with("event: overview") {
+            line.clear();
+            assert!(events.read_line(&mut line).expect("events come in time") > 0, "the stream ended");
+        }
         assert_eq!(with("DELETE", "/api/session", ""), 200);
         assert_eq!(with("GET", "/api/topics", ""), 401);
+        // Whoever is out is told nothing more.
+        events.read_to_end(&mut Vec::new()).expect("the stream ends");
     });
 
     let wrong = r#"{"user":"admin1","password":"wrong"}"#;

@@ -167,4 +167,13 @@ fn a_node_that_was_never_there_is_shown_by_the_address_it_is_asked_at() {
     assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false), (place, true)]);
     let admin = Admin::with(&["--nsqd-http-address=127.0.0.1:1"]);
     assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false)]);
+
+    // Once it is there it is the one it says, and no other.
+    let (name, other) = (format!("localhost:{}", node.http.port()), node.http.to_string());
+    let dead = node.kill();
+    let admin = Admin::with(&[&format!("--nsqd-http-address={name}"), "--nsqd-http-address=127.0.0.1:1"]);
+    assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false), (name.clone(), false)]);
+    let _alive = dead.start_in_place();
+    let both = [("127.0.0.1:1".to_owned(), false), (other, true)];
+    eventually("the name it says", || names(&admin), |names| *names == both);
 }
