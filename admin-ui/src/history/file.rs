@@ -136,7 +136,7 @@ fn decode(mut file: impl Read) -> Result<History, FileError> {
     let compressed = DeflateDecoder::new(file).take(CONTENT_BYTES_MAX);
     let mut content = Content { bytes: BufReader::new(compressed), checksum: Hasher::new() };
     let mut history = History::default();
-    while let Some(kind) = content.by_ref().bytes().next().transpose().map_err(damaged)? {
+    while let Some(kind) = take_kind(&mut content)? {
         let (first, second) = (take_name(&mut content)?, take_name(&mut content)?);
         let subject = match kind {
             0 => Subject::Cluster,
@@ -169,6 +169,13 @@ impl<R: Read> Read for Content<R> {
         self.checksum.update(&into[..count]);
         Ok(count)
     }
+}
+
+/// What the next series is about; `None` after the last.
+fn take_kind(content: &mut impl Read) -> Result<Option<u8>, FileError> {
+    let mut kind = Vec::new();
+    content.take(1).read_to_end(&mut kind).map_err(damaged)?;
+    Ok(kind.pop())
 }
 
 fn take_ring(content: &mut impl Read, ring: &mut Ring) -> Result<(), FileError> {
