@@ -31,11 +31,11 @@ impl Oldest {
         }
     }
 
-    /// The older one; what is not known says nothing against what is.
+    /// The older one. That one node has none says nothing where another does not say.
     pub(super) fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Since(one), Self::Since(another)) => Self::Since(one.min(another)),
-            (Self::Since(_), _) | (Self::None, Self::Unknown) => self,
+            (Self::Since(_), _) | (Self::Unknown, Self::None) => self,
             _ => other,
         }
     }
@@ -87,7 +87,8 @@ mod tests {
             (old, young, old),
             (young, Oldest::None, young),
             (young, Oldest::Unknown, young),
-            (Oldest::None, Oldest::Unknown, Oldest::None),
+            (Oldest::None, Oldest::None, Oldest::None),
+            (Oldest::None, Oldest::Unknown, Oldest::Unknown),
             (Oldest::Unknown, Oldest::Unknown, Oldest::Unknown),
         ] {
             assert_eq!(one.or(another), expected);
