@@ -56,9 +56,10 @@ impl Recent {
         self.rate_out.mean().map(tenths)
     }
 
-    /// Messages whose consumer took too long, in the last minute; `None` where it is not known.
+    /// Messages whose consumer took too long, in the last minute or since anything is known; `None` where it is not known.
     pub(super) fn timeouts_per_min(&self) -> Option<f64> {
-        self.timed_out.mean().map(|rate| tenths(rate * 60.0))
+        let known_ms = self.newest_ms.saturating_sub(self.since_ms).min(60_000);
+        self.timed_out.mean().map(|rate| tenths(rate * known_ms as f64 / 1_000.0))
     }
 
     /// Whether the depth has grown all the time for five minutes: each minute's mean above that of the minute before, and
@@ -170,6 +171,8 @@ mod tests {
         let recent = pushed(0..100, |_| 0.0);
         assert_eq!((recent.rate_in(), recent.rate_out()), (Some(94.5), None));
         assert_eq!(recent.timeouts_per_min(), Some(30.0));
+        // Nothing is said of the time before.
+        assert_eq!(pushed(0..7, |_| 0.0).timeouts_per_min(), Some(3.0));
         assert_eq!(pushed((0..100).step_by(15), |_| 0.0).rate_in(), Some(90.0));
         assert_eq!(pushed((0..100).step_by(5), |_| 0.0).rate_in(), Some(92.5));
         let mut silent = recent;
