@@ -467,8 +467,11 @@ describe("everywhere", () => {
         await dialog(page).getByText("next row of a table").waitFor();
         await page.keyboard.press("Escape");
         await dialog(page).waitFor({ state: "detached" });
+        await page.keyboard.press("?");
+        await dialog(page).waitFor();
         await page.goBack();
         await page.getByRole("heading", { level: 1, name: "Counter" }).waitFor();
+        await dialog(page).waitFor({ state: "detached" });
         await close(page);
     });
 

@@ -13,6 +13,8 @@ export class Polled<T> {
     failure = $state("");
     private timer: ReturnType<typeof setTimeout> | undefined;
     private isOver = false;
+    /** How often it was asked: what comes after a later question is of before it. */
+    private asked = 0;
 
     /** Made within an effect or a component, which `stop` is to be called at the end of. */
     constructor(
@@ -25,15 +27,17 @@ export class Polled<T> {
     /** Asks now, and then goes on. */
     readonly load = async (): Promise<void> => {
         clearTimeout(this.timer);
+        this.asked += 1;
+        const number = this.asked;
         // Nobody sees a page in the background; asking the nodes for it is a waste.
         if (!document.hidden || this.body === null) {
             try {
                 const body = await ask<Told<T>>(this.path);
-                if (this.isOver) return;
+                if (this.isOver || number !== this.asked) return;
                 this.body = body;
                 this.failure = "";
             } catch (error) {
-                if (this.isOver) return;
+                if (this.isOver || number !== this.asked) return;
                 this.failure = reason(error);
                 visitor.noticed(error);
             }
