@@ -76,10 +76,27 @@ describe("the stream", () => {
             vi.advanceTimersByTime(1);
             expect(sources).toHaveLength(index + 2);
         }
+        // Not what breaks right after its first event, but what has lasted, begins anew.
         latest().say("overview", "{}");
         latest().fail(2);
+        vi.advanceTimersByTime(14_999);
+        expect(sources).toHaveLength(waits.length + 1);
+        vi.advanceTimersByTime(1);
+        latest().say("overview", "{}");
+        vi.advanceTimersByTime(SILENCE_MS - 1);
+        latest().say("update", "{}");
+        vi.advanceTimersByTime(SILENCE_MS - 1);
+        latest().say("update", "{}");
+        latest().fail(2);
         vi.advanceTimersByTime(500);
-        expect(sources).toHaveLength(waits.length + 2);
+        expect(sources).toHaveLength(waits.length + 3);
+    });
+
+    it("waits longer for the first event, which is large", () => {
+        vi.advanceTimersByTime(59_999);
+        expect(losses).toBe(0);
+        vi.advanceTimersByTime(1);
+        expect(losses).toBe(1);
     });
 
     it("gives up a connection that says nothing", () => {

@@ -18,6 +18,12 @@ export interface Listener {
 /** The waits between attempts. */
 const WAITS_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000];
 
+/** How long the first event may take, which is the largest, and comes as a whole. */
+const FIRST_MS_MAX = 60_000;
+
+/** A connection that lasts so long has succeeded: what breaks sooner is tried again less and less often. */
+const LASTS_MS = 15_000;
+
 /** EventSource.CLOSED: it has given up. */
 const CLOSED = 2;
 
@@ -26,10 +32,11 @@ const EVENTS = ["overview", "update"];
 export class Stream {
     private source: Source | null = null;
     private attempts = 0;
+    private startedAt = 0;
     private timer: ReturnType<typeof setTimeout> | undefined;
     private watchdog: ReturnType<typeof setTimeout> | undefined;
 
-    /** `silence_ms_max` without any event counts as lost. */
+    /** `silence_ms_max` without an event after the first counts as lost. */
     constructor(
         private readonly open: () => Source,
         private readonly listener: Listener,
@@ -40,7 +47,8 @@ export class Stream {
         this.stop();
         const source = this.open();
         this.source = source;
-        this.watch();
+        this.startedAt = Date.now();
+        this.watch(Math.max(FIRST_MS_MAX, this.silence_ms_max));
         for (const name of EVENTS) {
             source.addEventListener(name, ({ data }) => this.heard(name, data));
         }
@@ -68,17 +76,17 @@ export class Stream {
             this.retry();
             return;
         }
-        this.attempts = 0;
-        this.watch();
+        if (Date.now() - this.startedAt > LASTS_MS) this.attempts = 0;
+        this.watch(this.silence_ms_max);
         this.listener.event(name, body);
     }
 
-    private watch(): void {
+    private watch(wait_ms: number): void {
         clearTimeout(this.watchdog);
         this.watchdog = setTimeout(() => {
             this.listener.lost(false);
             this.retry();
-        }, this.silence_ms_max);
+        }, wait_ms);
     }
 
     private retry(): void {
