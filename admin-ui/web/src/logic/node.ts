@@ -16,6 +16,7 @@ export function missingLookups(node: Node, lookups: readonly string[]): string[]
 
 /** `silent` when it does not answer, and what it said last is old; `unwell` when it says so itself. */
 export function state(row: NodeRow): "ok" | "silent" | "unwell" {
-    if (row.silent_ms > 0) return "silent";
+    // One that has never answered is silent for 0 ms at first.
+    if (row.silent_ms > 0 || row.reason !== "") return "silent";
     return row.health.startsWith("NOK") ? "unwell" : "ok";
 }
