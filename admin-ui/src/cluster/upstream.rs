@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, HeaderValue};
+use hyper::header::{ACCEPT, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use nsq::api::error::ErrorBody;
 use nsq::api::stats::Stats;
@@ -29,6 +29,9 @@ const SHOWN_BYTES_MAX: usize = 200;
 
 /// What NSQ's own clients ask for: servers of long ago answered in an older form without it.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("application/vnd.nsq; version=1.0");
+
+/// Says that whoever asks does so again and again: our daemons log that at the level debug. (`nsq::api::WATCHER`)
+const WATCHER: HeaderName = HeaderName::from_static("x-nsq-watcher");
 
 /// What is asked: the words are those of the log and of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,7 +129,11 @@ impl Upstream {
             }
             Asking::ToSample => debug!("CI: querying {service} http://{host}{target}"),
         }
-        let answer = self.ask(Method::GET, host, target, Bytes::new()).await;
+        let mut request = request(Method::GET, Bytes::new());
+        if asking == Asking::ToSample {
+            request.headers_mut().insert(WATCHER, HeaderValue::from_static("1"));
+        }
+        let answer = self.ask(host, target, request).await;
         self.note_silence(host, &answer);
         Ok(serde_json::from_slice(&answer?)?)
     }
@@ -151,16 +158,16 @@ impl Upstream {
         body: Bytes,
     ) -> Result<(), AskError> {
         info!("CI: querying {service} http://{host}{target}");
-        let answer = self.ask(Method::POST, host, target, body).await;
+        let answer = self.ask(host, target, request(Method::POST, body)).await;
         self.note_silence(host, &answer);
         answer.map(|_| ())
     }
 
-    async fn ask(&self, method: Method, host: &str, target: &str, body: Bytes) -> Result<Bytes, AskError> {
+    async fn ask(&self, host: &str, target: &str, request: Request<Bytes>) -> Result<Bytes, AskError> {
         let url = Url::of_node(host, target.to_owned()).map_err(ExchangeError::from)?;
-        let answer = self.exchange.send(&url, request(&method, body.clone())).await?;
+        let answer = self.exchange.send(&url, request.clone()).await?;
         let answer = match https_port(&answer) {
-            Some(port) => self.exchange.send(&url.with_https_port(port), request(&method, body)).await?,
+            Some(port) => self.exchange.send(&url.with_https_port(port), request).await?,
             None => answer,
         };
         if answer.status == StatusCode::OK { Ok(answer.body) } else { Err(refused(&answer)) }
@@ -194,9 +201,9 @@ impl Upstream {
     }
 }
 
-fn request(method: &Method, body: Bytes) -> Request<Bytes> {
+fn request(method: Method, body: Bytes) -> Request<Bytes> {
     let mut request = Request::new(body);
-    *request.method_mut() = method.clone();
+    *request.method_mut() = method;
     request.headers_mut().insert(ACCEPT, ACCEPTED);
     request
 }
