@@ -10,7 +10,12 @@ const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The first JSON value of the body; like v1.3.0, nothing behind it is looked at.
 pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, HttpError> {
-    let bytes = read_body(body, BODY_BYTES_MAX).await.map_err(|error| match error {
+    read_up_to(BODY_BYTES_MAX, body).await
+}
+
+/// The same, of a body of so many bytes at most.
+pub(super) async fn read_up_to<T: DeserializeOwned>(bytes_max: usize, body: Body) -> Result<T, HttpError> {
+    let bytes = read_body(body, bytes_max).await.map_err(|error| match error {
         BodyError::TooBig { .. } => HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_BIG"),
         BodyError::Broken(_) => HttpError::internal_error(),
     })?;

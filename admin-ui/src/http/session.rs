@@ -18,6 +18,9 @@ use super::visitor::{COOKIE_NAME, FromOurPage, is_https, session};
 use super::{Site, payload};
 use crate::access::{LoginError, Visitor};
 
+/// The longest body of a login, in bytes; the name in it goes to the log.
+const LOGIN_BYTES_MAX: usize = 4 * 1024;
+
 #[derive(Deserialize)]
 struct Login {
     user: String,
@@ -35,7 +38,7 @@ pub(super) async fn log_in(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let login: Login = payload::read(body).await?;
+    let login: Login = payload::read_up_to(LOGIN_BYTES_MAX, body).await?;
     let address = remote.0.parse::<SocketAddr>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     match site.access.log_in(address, &login.user, login.password).await {
         Ok((secret, visitor)) => {

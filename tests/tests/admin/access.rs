@@ -146,6 +146,8 @@ fn one_logs_in_and_may_do_what_his_role_allows() {
         events.read_to_end(&mut Vec::new()).expect("the stream ends");
     });
 
+    let long = format!(r#"{{"user":"{}","password":"x"}}"#, "x".repeat(4096));
+    admin.send("POST", "/api/session", &long).expect_error(413, "BODY_TOO_BIG");
     let wrong = r#"{"user":"admin1","password":"wrong"}"#;
     for _ in 0..5 {
         admin.send("POST", "/api/session", wrong).expect_error(401, "WRONG_LOGIN");
