@@ -14,6 +14,7 @@ pub(super) struct Recent {
     newest_ms: u64,
     rate_in: Steps<RATE_STEPS>,
     rate_out: Steps<RATE_STEPS>,
+    /// Not how fast, but how many.
     timed_out: Steps<MINUTE_STEPS>,
     depth: Steps<RISE_STEPS>,
 }
@@ -34,10 +35,12 @@ impl Recent {
     /// Adds what is known at a time.
     pub(super) fn push(&mut self, now_ms: u64, numbers: &[Option<f64>; MEASURES]) {
         let number = |measure: Measure| numbers[measure as usize];
+        // Milliseconds between two ticks are exact as a float.
+        let passed_s = now_ms.saturating_sub(self.newest_ms) as f64 / 1000.0;
         self.newest_ms = now_ms;
         self.rate_in.add(now_ms, number(Measure::In));
         self.rate_out.add(now_ms, number(Measure::Out));
-        self.timed_out.add(now_ms, number(Measure::TimedOut));
+        self.timed_out.add(now_ms, number(Measure::TimedOut).map(|rate| rate * passed_s));
         self.depth.add(now_ms, number(Measure::Depth));
     }
 
@@ -56,10 +59,9 @@ impl Recent {
         self.rate_out.mean().map(tenths)
     }
 
-    /// Messages whose consumer took too long, in the last minute or since anything is known; `None` where it is not known.
+    /// Messages whose consumer took too long, in the last minute; `None` where it is not known.
     pub(super) fn timeouts_per_min(&self) -> Option<f64> {
-        let known_ms = self.newest_ms.saturating_sub(self.since_ms).min(60_000);
-        self.timed_out.mean().map(|rate| tenths(rate * known_ms as f64 / 1_000.0))
+        self.timed_out.sum().map(tenths)
     }
 
     /// Whether the depth has grown all the time for five minutes: each minute's mean above that of the minute before, and
@@ -126,6 +128,11 @@ impl<const N: usize> Steps<N> {
     fn mean(&self) -> Option<f64> {
         mean(&self.steps)
     }
+
+    fn sum(&self) -> Option<f64> {
+        let is_known = self.steps.iter().any(|step| step.count > 0);
+        is_known.then(|| self.steps.iter().map(|step| f64::from(step.sum)).sum())
+    }
 }
 
 fn mean(steps: &[Step]) -> Option<f64> {
@@ -171,15 +178,15 @@ mod tests {
         let recent = pushed(0..100, |_| 0.0);
         assert_eq!((recent.rate_in(), recent.rate_out()), (Some(94.5), None));
         assert_eq!(recent.timeouts_per_min(), Some(30.0));
-        // Nothing is said of the time before.
-        assert_eq!(pushed(0..7, |_| 0.0).timeouts_per_min(), Some(3.0));
+        // What is known for two seconds is not taken for a minute.
+        assert_eq!(pushed(0..3, |_| 0.0).timeouts_per_min(), Some(1.0));
         assert_eq!(pushed((0..100).step_by(15), |_| 0.0).rate_in(), Some(90.0));
         assert_eq!(pushed((0..100).step_by(5), |_| 0.0).rate_in(), Some(92.5));
         let mut silent = recent;
         for second in 100..110 {
             silent.push(second * 1_000, &[None; MEASURES]);
         }
-        assert_eq!((silent.rate_in(), silent.timeouts_per_min()), (None, Some(30.0)));
+        assert_eq!((silent.rate_in(), silent.timeouts_per_min()), (None, Some(25.0)));
         silent.push(1_000_000, &[None; MEASURES]);
         assert_eq!(silent.timeouts_per_min(), None);
     }
