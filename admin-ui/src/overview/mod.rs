@@ -390,7 +390,7 @@ mod tests {
         let found = recorder(vec![("a:1", of_node(5, None)), ("b:1", of_node(0, Some(1)))]);
         let overview = found.overview(1_000, 0, 0);
         assert_eq!(overview.channels[0].trouble[0].code, "no_consumers");
-        assert_eq!(reasons(&overview), ["c: 5 messages wait on a:1, and no consumer is connected there"]);
+        assert_eq!(reasons(&overview), ["c: 5 messages wait on a:1, where no consumer is connected"]);
         assert_eq!(overview.totals.in_trouble, 1);
 
         // A consumer that turns from node to node is not stuck, until it stays away.
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(reasons(&turning.overview(60_000, 0, 0)), ["c: "]);
         let again = Stats { topics: Some(of_node(5, Some(0))), ..Stats::default() };
         turning.observe("a:1", 61_000, again);
-        let expected = "c: 5 messages wait on a:1, and all consumers there have had RDY 0 for a minute";
+        let expected = "c: 5 messages wait on a:1, where all consumers have had RDY 0 for a minute";
         assert_eq!(reasons(&turning.overview(61_000, 0, 0)), [expected]);
         let ready = Stats { topics: Some(of_node(5, Some(1))), ..Stats::default() };
         turning.observe("a:1", 62_000, ready);

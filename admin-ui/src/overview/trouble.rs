@@ -63,13 +63,13 @@ pub(super) fn of(row: &ChannelRow, signs: Signs<'_>) -> Vec<Trouble> {
         say("no_consumers", format!("{waits} and no consumer is connected"));
     } else if let Some(waits) = signs.left.told() {
         // Consumers of other nodes do not help these.
-        say("no_consumers", format!("{waits}, and no consumer is connected there"));
+        say("no_consumers", format!("{waits}, where no consumer is connected"));
     }
     if row.depth > 0 && row.clients > 0 && row.ready == 0 {
-        let consumers = if row.clients == 1 { "the only consumer is" } else { "all consumers are" };
-        say("ready_zero", format!("{waits} and {consumers} connected with RDY 0"));
+        let consumers = if row.clients == 1 { "the only consumer has" } else { "all consumers have" };
+        say("ready_zero", format!("{waits} and {consumers} RDY 0"));
     } else if let Some(waits) = signs.unready.told() {
-        say("ready_zero", format!("{waits}, and all consumers there have had RDY 0 for a minute"));
+        say("ready_zero", format!("{waits}, where all consumers have had RDY 0 for a minute"));
     }
     if signs.is_rising {
         say("rising", format!("the depth has grown for 5 minutes, to {}", grouped(row.depth)));
@@ -77,9 +77,8 @@ pub(super) fn of(row: &ChannelRow, signs: Signs<'_>) -> Vec<Trouble> {
     if let Some(count) = row.timeouts_per_min.map(f64::round).filter(|count| *count >= 1.0) {
         // It is at least 1, and what a float cannot hold no counter reaches.
         let count = count as i64;
-        let (noun, verb) = if count == 1 { ("message", "was") } else { ("messages", "were") };
-        let count = grouped(count);
-        say("timeouts", format!("{count} {noun} {verb} not finished in time in the last minute"));
+        let noun = if count == 1 { "message" } else { "messages" };
+        say("timeouts", format!("{} {noun} timed out in the last minute", grouped(count)));
     }
     if let Some((node, seconds)) = signs.silent {
         say("node_silent", format!("{node} has not answered for {seconds} s; its last numbers are shown"));
@@ -180,14 +179,14 @@ mod tests {
             (
                 ChannelRow { depth: 2, clients: 2, ready: 0, ..row() },
                 none,
-                &["ready_zero: 2 messages wait and all consumers are connected with RDY 0"],
+                &["ready_zero: 2 messages wait and all consumers have RDY 0"],
             ),
             (
                 ChannelRow { depth: 1_000_000, timeouts_per_min: Some(1.2), paused: true, ..row() },
                 Signs { is_rising: true, silent: Some(("n:1", 7)), paused_on: 1, ..none },
                 &[
                     "rising: the depth has grown for 5 minutes, to 1,000,000",
-                    "timeouts: 1 message was not finished in time in the last minute",
+                    "timeouts: 1 message timed out in the last minute",
                     "node_silent: n:1 has not answered for 7 s; its last numbers are shown",
                     "paused: the channel is paused",
                 ],
@@ -211,8 +210,8 @@ mod tests {
                 ChannelRow { depth: 9, nodes: 3, ..row() },
                 Signs { left: stranded(&[("a:1", 1), ("b:1", 3)]), unready: stranded(&[("c:1", 5)]), ..none },
                 &[
-                    "no_consumers: 4 messages wait on b:1 and another node, and no consumer is connected there",
-                    "ready_zero: 5 messages wait on c:1, and all consumers there have had RDY 0 for a minute",
+                    "no_consumers: 4 messages wait on b:1 and another node, where no consumer is connected",
+                    "ready_zero: 5 messages wait on c:1, where all consumers have had RDY 0 for a minute",
                 ],
             ),
         ] {

@@ -43,7 +43,7 @@ fn trouble_comes_and_goes() {
 
     let mut idle = watched.nodes[0].subscribe("t", "c");
     let found = row(&admin, "a consumer of one node only", "t", |row| row["clients"] == 1);
-    let reason = format!("1 message waits on {}, and no consumer is connected there", watched.name(1));
+    let reason = format!("1 message waits on {}, where no consumer is connected", watched.name(1));
     assert_eq!((code(&found), &found["trouble"][0]["reason"]), ("no_consumers", &reason.into()));
     let mut other = watched.nodes[1].subscribe("t", "c");
     row(&admin, "consumers that ask for nothing", "t", |row| code(row) == "ready_zero");
