@@ -3,6 +3,7 @@
 //! Each node is asked on its own: one that hangs holds up neither the others nor the clock. One that takes long is asked less
 //! often, so that asking takes at most a fifth of its time.
 
+mod event;
 mod sampled;
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nsq::api::stats::Stats;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tracing::{error, info, warn};
@@ -21,6 +22,7 @@ use crate::cluster::{
 };
 use crate::history::{History, file};
 
+pub use self::event::GZIP_HEAD;
 pub use self::sampled::Sampled;
 use self::sampled::unix_ms;
 
@@ -32,6 +34,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 
 /// How many answers may wait to be looked at.
 const ANSWERS_MAX: usize = 64;
+
+/// How many nodes are asked at the same time: with more than so many that hang, the others wait for them.
+const ASKED_MAX: usize = 256;
 
 /// How many times as long as an answer took a node is left alone.
 const REST: u32 = 4;
@@ -82,6 +87,7 @@ pub async fn run(sampled: Arc<Sampled>, sampling: Sampling, stop: impl Future<Ou
         sampled,
         sampling,
         say,
+        room: Arc::new(Semaphore::new(ASKED_MAX)),
         nodes: HashMap::new(),
         names: BTreeMap::new(),
         asks_who: false,
@@ -108,6 +114,8 @@ struct Sampler {
     sampled: Arc<Sampled>,
     sampling: Sampling,
     say: mpsc::Sender<Heard>,
+    /// For nodes to be asked at the same time.
+    room: Arc<Semaphore>,
     /// Every node that is to be asked.
     nodes: HashMap<String, Asked>,
     /// What nodes call themselves that are asked directly, by the address they are asked at; kept while they are silent.
@@ -242,7 +250,7 @@ impl Sampler {
         }
         for (address, asked) in old {
             let gone_since = asked.gone_since.unwrap_or(now);
-            if now.saturating_duration_since(gone_since) < kept {
+            if now.saturating_duration_since(gone_since) < kept && named.len() < NODES_MAX {
                 named.push((address.clone(), String::new(), String::new()));
                 self.nodes.insert(address, Asked { gone_since: Some(gone_since), ..asked });
             }
@@ -264,10 +272,9 @@ impl Sampler {
     /// Says so once every node has answered or failed.
     fn begin(&self) {
         if self.knows_who && !*self.sampled.begun.borrow() {
-            let mut recorder = self.sampled.recorder();
-            if recorder.is_complete() {
-                recorder.tick(self.sampled.now_ms(), unix_ms() / 1000);
-                drop(recorder);
+            let is_complete = self.sampled.recorder().is_complete();
+            if is_complete {
+                self.sampled.tick();
                 self.sampled.begun.send_replace(true);
             }
         }
@@ -277,7 +284,7 @@ impl Sampler {
         let now = Instant::now();
         self.ask_nodes(|turn| turn.is_due(now));
         if *self.sampled.begun.borrow() {
-            self.sampled.recorder().tick(self.sampled.now_ms(), unix_ms() / 1000);
+            self.sampled.tick();
             self.sampled.tell();
         }
     }
@@ -286,8 +293,10 @@ impl Sampler {
         for (node, Asked { turn, .. }) in self.nodes.iter_mut().filter(|(_, asked)| is_due(asked.turn)) {
             *turn = Turn::Asked(Instant::now());
             let (upstream, say) = (Arc::clone(&self.sampling.cluster.upstream), self.say.clone());
-            let node = node.clone();
+            let (node, room) = (node.clone(), Arc::clone(&self.room));
             tokio::spawn(async move {
+                // It is never closed.
+                let _permit = room.acquire().await;
                 let wanted = Wanted { topic: None, channel: None, with_clients: true };
                 let target = stats_target(wanted);
                 let answer = upstream.stats(&node, &target, Asking::ToSample).await;

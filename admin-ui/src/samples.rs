@@ -104,10 +104,10 @@ fn overviews() -> [Overview; 2] {
     recorder.keep_nodes([("127.0.0.1:4151".to_owned(), "a".to_owned(), "1.3.0".to_owned())]);
     let stats = |topics| Stats { health: "OK".to_owned(), topics: Some(topics), ..Stats::default() };
     recorder.observe("127.0.0.1:4151", 0, stats(vec![topic_stats(), bare]));
-    recorder.tick(0, 1_795_714_205);
+    recorder.tick(0, 1_795_714_205_000);
     let before = recorder.overview(0, 1_795_714_205_000, 5);
     recorder.observe("127.0.0.1:4151", 1_000, stats(vec![topic_stats()]));
-    recorder.tick(1_000, 1_795_714_206);
+    recorder.tick(1_000, 1_795_714_206_000);
     recorder.failed("127.0.0.1:4151", 2_000, "connection refused".to_owned());
     [before, recorder.overview(3_000, 1_795_714_208_000, 0)]
 }

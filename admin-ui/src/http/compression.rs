@@ -13,7 +13,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use hyper::body::{Body as HttpBody, Frame};
 
-/// The answer, compressed if the client wants that. A stream of events is not: each is to arrive at once.
+/// The answer, compressed if the client wants that. A stream of events is so already, event by event: each is to arrive at once.
 pub(super) fn compressed(request: &HeaderMap, mut response: Response) -> Response {
     let is_stream = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
     let is_empty = response.body().is_end_stream();
@@ -33,7 +33,7 @@ pub(super) fn compressed(request: &HeaderMap, mut response: Response) -> Respons
 }
 
 /// The first of the two that is named; exactly so, as in v1.3.0.
-fn wanted(request: &HeaderMap) -> Option<&'static str> {
+pub(super) fn wanted(request: &HeaderMap) -> Option<&'static str> {
     let named = request.get(ACCEPT_ENCODING)?.to_str().ok()?;
     named.split(',').find_map(|token| match token.trim() {
         "gzip" => Some("gzip"),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -19,11 +19,9 @@ use nsq::daemon::http::HttpError;
 use tokio::sync::mpsc;
 
 use super::Site;
+use super::compression::wanted;
 use super::visitor::Viewer;
-use crate::sampler::Sampled;
-
-/// How many may watch at the same time.
-const VIEWERS_MAX: usize = 256;
+use crate::sampler::{GZIP_HEAD, Sampled};
 
 /// How many events may wait for a viewer's connection.
 const WAITING_MAX: usize = 2;
@@ -35,36 +33,50 @@ pub(super) async fn watch(
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let sampled = Arc::clone(site.sampled()?);
-    if sampled.viewers() >= VIEWERS_MAX {
-        return Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_VIEWERS"));
-    }
+    let full = || HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_VIEWERS");
+    let seat = sampled.seat().ok_or_else(full)?;
+    let encoding = wanted(&headers);
     let (say, said) = mpsc::channel(WAITING_MAX);
     tokio::spawn(async move {
         let stopping = site.stopping();
         // Looking counts as using a session.
         let may_look = || site.visitor(&headers).is_some();
         tokio::select! {
-            () = tell(&sampled, may_look, &say) => {}
+            () = tell(&sampled, encoding, may_look, &say) => {}
             () = say.closed() => {}
             () = stopping => {}
         }
+        drop(seat);
     });
     let mut response = Response::new(Body::new(Events(said)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Some(encoding) = encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
     // A proxy is to pass each event on at once.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(response)
 }
 
 /// Tells a viewer until he is gone, or may not look any more.
-async fn tell(sampled: &Sampled, may_look: impl Fn() -> bool, say: &mpsc::Sender<Bytes>) {
+async fn tell(
+    sampled: &Sampled,
+    encoding: Option<&str>,
+    may_look: impl Fn() -> bool,
+    say: &mpsc::Sender<Bytes>,
+) {
+    if encoding == Some("gzip") && say.send(Bytes::from_static(&GZIP_HEAD)).await.is_err() {
+        return;
+    }
     loop {
         let (overview, mut updates) = sampled.watch().await;
         let mut next = Ok(overview);
         while let Ok(event) = next {
-            if !may_look() || say.send(event).await.is_err() {
+            let bytes = if encoding.is_some() { event.deflated } else { event.plain };
+            if !may_look() || say.send(bytes).await.is_err() {
                 return;
             }
             next = updates.recv().await;

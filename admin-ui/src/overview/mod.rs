@@ -24,6 +24,9 @@ pub const SPARK_MAX: usize = 300;
 /// fewer messages to be had at a time than nodes, a consumer turns from one to the next.
 const UNREADY_MS: u64 = 60_000;
 
+/// By how much the date may gain on the clock that is never set, in milliseconds. That stands still while the machine sleeps.
+const SLEEP_MS: i64 = 2_000;
+
 /// What the nodes said, and what was.
 #[derive(Debug, Default)]
 pub struct Recorder {
@@ -33,6 +36,8 @@ pub struct Recorder {
     history: History,
     /// When the history was last added to, in Unix seconds.
     ticked_s: i64,
+    /// By how much the date was ahead of the clock that is never set, then.
+    ahead_ms: Option<i64>,
 }
 
 impl Recorder {
@@ -64,7 +69,13 @@ impl Recorder {
     }
 
     /// Adds what is known now to what was.
-    pub fn tick(&mut self, now_ms: u64, unix_s: i64) {
+    pub fn tick(&mut self, now_ms: u64, unix_ms: i64) {
+        let ahead_ms = unix_ms.saturating_sub(i64::try_from(now_ms).unwrap_or(i64::MAX));
+        if self.ahead_ms.is_some_and(|before| ahead_ms.saturating_sub(before) > SLEEP_MS) {
+            self.picture.interrupt();
+        }
+        self.ahead_ms = Some(ahead_ms);
+        let unix_s = unix_ms.div_euclid(1000);
         let numbers = self.picture.numbers(now_ms);
         for (subject, numbers) in &numbers {
             match self.recent.get_mut(subject) {
@@ -293,11 +304,11 @@ impl<'a> Building<'a> {
 }
 
 impl NodeState {
-    /// For how long it has not answered, in milliseconds; `None` when it does.
+    /// For how long it has not answered, in milliseconds, 1 at least; `None` when it does.
     fn silent_since(&self, now_ms: u64) -> Option<u64> {
         // The first failure counts from the last answer.
         let (failing_since, _) = self.failing.as_ref()?;
-        Some(now_ms.saturating_sub(self.answered_ms.unwrap_or(*failing_since)))
+        Some(now_ms.saturating_sub(self.answered_ms.unwrap_or(*failing_since)).max(1))
     }
 }
 
@@ -340,7 +351,7 @@ mod tests {
             recorder.observe(node, 1_000, Stats { topics: Some(topics), ..Stats::default() });
         }
         assert!(recorder.is_complete());
-        recorder.tick(1_000, 1_000_000);
+        recorder.tick(1_000, 1_000_000_000);
         recorder
     }
 
@@ -442,6 +453,24 @@ mod tests {
             (overview.nodes[0].silent_ms, overview.nodes[0].reason.as_str()),
             (7_000, "connection refused")
         );
+    }
+
+    #[test]
+    fn what_came_while_the_machine_slept_did_not_come_in_a_second() {
+        let mut recorder = Recorder::default();
+        recorder.keep_nodes([("a:1".to_owned(), String::new(), String::new())]);
+        let mut rate_in = |now_ms: u64, unix_ms: i64, message_count| {
+            recorder.tick(now_ms, unix_ms);
+            let topic = TopicStats { message_count, ..topic("t", 0, vec![]) };
+            recorder.observe("a:1", now_ms, Stats { topics: Some(vec![topic]), ..Stats::default() });
+            recorder.tick(now_ms, unix_ms);
+            recorder.overview(now_ms, 0, 0).totals.rate_in
+        };
+        assert_eq!(rate_in(0, 50_000, 0), None);
+        assert_eq!(rate_in(1_000, 51_000, 10), Some(10.0));
+        // For an hour.
+        assert_eq!(rate_in(2_000, 3_652_000, 36_010), Some(10.0));
+        assert_eq!(rate_in(3_000, 3_653_000, 36_020), Some(10.0));
     }
 
     #[test]

@@ -14,6 +14,9 @@ const FRESH_ANSWERS: u64 = 3;
 /// How long before a node's last answer something must have moved on it to count as used, in milliseconds.
 const USED_MS: u64 = 60_000;
 
+/// No node started then.
+const UNKNOWN_START: i64 = i64::MIN;
+
 /// All nodes.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
@@ -145,6 +148,11 @@ impl Picture {
         let Some(state) = self.nodes.get_mut(node) else { return };
         let since = state.failing.take().map_or(now_ms, |(since, _)| since);
         state.failing = Some((since, reason));
+    }
+
+    /// Nobody knows how much time passes until the next answers: they cannot be compared with the last.
+    pub(super) fn interrupt(&mut self) {
+        self.nodes.values_mut().for_each(|state| state.started_s = UNKNOWN_START);
     }
 
     /// The nodes, by address.

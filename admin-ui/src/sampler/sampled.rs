@@ -1,17 +1,20 @@
 //! What the sampler has heard, for all who look, and what is told to those who keep looking: made once, whoever they are.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use nsq::api::admin::{Overview, Told};
 use nsq::api::json::to_go_json;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, timeout};
 
+use super::event::Event;
 use crate::cluster::Failures;
 use crate::history::History;
 use crate::overview::{self, Recorder};
+
+/// How many may watch at the same time.
+const VIEWERS_MAX: usize = 256;
 
 /// How many updates a viewer may be behind before he is given everything anew.
 const UPDATES_MAX: usize = 16;
@@ -36,7 +39,9 @@ pub struct Sampled {
     /// before the recorder: so nobody misses an update or is told one twice.
     shown: Mutex<Option<Shown>>,
     /// What changed, as events; made only while somebody watches.
-    updates: broadcast::Sender<Bytes>,
+    updates: broadcast::Sender<Event>,
+    /// Room for those who watch.
+    seats: Arc<Semaphore>,
     /// Whether every node has answered or failed once.
     pub(super) begun: watch::Sender<bool>,
     /// What times are counted from.
@@ -49,7 +54,7 @@ struct Shown {
     /// What the next update will differ from.
     told: Told<Overview>,
     /// That as an event, with sparklines; made for the first who comes, for all who come until the next update.
-    event: Option<Bytes>,
+    event: Option<Event>,
 }
 
 impl Sampled {
@@ -61,6 +66,7 @@ impl Sampled {
             failures: Mutex::default(),
             shown: Mutex::default(),
             updates: broadcast::channel(UPDATES_MAX).0,
+            seats: Arc::new(Semaphore::new(VIEWERS_MAX)),
             begun: watch::channel(false).0,
             started: Instant::now(),
         }
@@ -73,7 +79,7 @@ impl Sampled {
     }
 
     /// Begins to tell somebody: what all who watch know, as an event, and the events that come after it.
-    pub async fn watch(&self) -> (Bytes, broadcast::Receiver<Bytes>) {
+    pub async fn watch(&self) -> (Event, broadcast::Receiver<Event>) {
         self.wait_for_first_round().await;
         let mut shown = self.shown.lock().expect(NO_PANIC);
         let updates = self.updates.subscribe();
@@ -82,15 +88,20 @@ impl Sampled {
         let event = event.get_or_insert_with(|| {
             let mut told = told.clone();
             self.recorder().add_sparks(&mut told.body, WATCHED_SPARK);
-            self::event("overview", &to_go_json(&told))
+            Event::new("overview", &to_go_json(&told))
         });
         (event.clone(), updates)
+    }
+
+    /// Adds what is known now to what was.
+    pub(super) fn tick(&self) {
+        self.recorder().tick(self.now_ms(), unix_ms());
     }
 
     /// Tells all who watch what has changed since they were last told.
     pub(super) fn tell(&self) {
         let mut shown = self.shown.lock().expect(NO_PANIC);
-        if self.viewers() == 0 {
+        if self.updates.receiver_count() == 0 {
             *shown = None;
             return;
         }
@@ -103,13 +114,13 @@ impl Sampled {
         };
         *shown = Some(Shown { told, event: None });
         // Whoever watched may be gone by now.
-        let _ = self.updates.send(event("update", &to_go_json(&update)));
+        let _ = self.updates.send(Event::new("update", &to_go_json(&update)));
     }
 
-    /// How many watch.
+    /// A place among those who watch, for as long as it is held; `None` if all are taken.
     #[must_use]
-    pub fn viewers(&self) -> usize {
-        self.updates.receiver_count()
+    pub fn seat(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.seats).try_acquire_owned().ok()
     }
 
     /// Looks at the recorder, shortly.
@@ -138,11 +149,6 @@ impl Sampled {
     }
 }
 
-/// A server-sent event. JSON as Go writes it has no line breaks.
-fn event(name: &str, json: &[u8]) -> Bytes {
-    [b"event: ", name.as_bytes(), b"\ndata: ", json, b"\n\n"].concat().into()
-}
-
 pub(super) fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -161,8 +167,8 @@ mod tests {
         sampled.recorder().observe(node, sampled.now_ms(), stats);
     }
 
-    fn data(event: &Bytes) -> serde_json::Value {
-        let text = std::str::from_utf8(event).unwrap();
+    fn data(event: &Event) -> serde_json::Value {
+        let text = std::str::from_utf8(&event.plain).unwrap();
         serde_json::from_str(text.split_once("data: ").unwrap().1).unwrap()
     }
 
@@ -172,13 +178,13 @@ mod tests {
         sampled.begun.send_replace(true);
         sampled.recorder().keep_nodes([("n:1".to_owned(), String::new(), String::new())]);
         hear(&sampled, "n:1", 1);
-        sampled.recorder().tick(sampled.now_ms(), 1_000);
+        sampled.tick();
         let (first, mut updates) = sampled.watch().await;
         assert_eq!(data(&first)["channels"][0]["spark"], serde_json::json!([1]));
         // A depth that is gone again by the next update would be in no update.
         hear(&sampled, "n:1", 7);
         let (second, _late) = sampled.watch().await;
-        assert_eq!(second, first);
+        assert_eq!(second.plain, first.plain);
         hear(&sampled, "n:1", 1);
         sampled.tell();
         assert_eq!(data(&updates.recv().await.unwrap())["channels"], serde_json::json!([]));
