@@ -180,14 +180,16 @@ fn take_kind(content: &mut impl Read) -> Result<Option<u8>, FileError> {
 
 fn take_ring(content: &mut impl Read, ring: &mut Ring) -> Result<(), FileError> {
     let newest = take_number(content)?.cast_signed();
-    let count = i64::try_from(take_number(content)?).map_err(|_| FileError::Damaged)?;
-    let oldest = newest.checked_sub(count).filter(|_| ring.has_room(count)).ok_or(FileError::Damaged)?;
-    for step in oldest..newest {
+    let count = usize::try_from(take_number(content)?).ok().filter(|count| ring.has_room(*count));
+    let mut bytes = vec![0; count.ok_or(FileError::Damaged)? * 2 * MEASURES];
+    content.read_exact(&mut bytes).map_err(damaged)?;
+    let points = bytes.as_chunks::<{ 2 * MEASURES }>().0;
+    for (point, ago) in points.iter().zip((0..points.len() as i64).rev()) {
         let mut values: Point = [Value::NONE; MEASURES];
-        for value in &mut values {
-            *value = Value::from_bytes(take(content)?);
+        for (value, bytes) in values.iter_mut().zip(point.as_chunks::<2>().0) {
+            *value = Value::from_bytes(*bytes);
         }
-        ring.push(step.saturating_add(1), values, 0);
+        ring.push(newest.checked_sub(ago).ok_or(FileError::Damaged)?, values, 0);
     }
     Ok(())
 }

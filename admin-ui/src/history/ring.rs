@@ -90,8 +90,8 @@ impl Ring {
 
     /// Whether so many points are no more than it can have.
     #[must_use]
-    pub fn has_room(&self, count: i64) -> bool {
-        usize::try_from(count).is_ok_and(|count| count <= self.points_max)
+    pub fn has_room(&self, count: usize) -> bool {
+        count <= self.points_max
     }
 
     /// The number of the newest step.
