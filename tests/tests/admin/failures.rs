@@ -27,6 +27,13 @@ fn who_is_not_there_is_a_warning_as_long_as_others_are() {
             .collect();
         assert_eq!(failed.len(), 1);
         assert_eq!(failed[0]["node"], "127.0.0.1:1");
+        // The overview says so too, though all nodes are well.
+        let warned = eventually(
+            "a warning in the overview",
+            || admin.get("/api/overview").json(),
+            |overview| overview["warnings"][0]["node"] == "127.0.0.1:1",
+        );
+        assert_eq!(warned["warnings"][0]["service"], "nsqlookupd");
     }
 }
 
