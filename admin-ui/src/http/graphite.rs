@@ -1,11 +1,13 @@
 //! `/api/graphite` and `/render`: what Graphite knows.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::header::{CONTENT_SECURITY_POLICY, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use nsq::api::admin::GraphiteRate;
 use nsq::daemon::http::{HttpError, Query, Remote, Reply};
@@ -45,14 +47,17 @@ pub(super) async fn render(
     }
     let url = Url::parse(&site.options.graphite_url).map_err(|_| HttpError::internal_error())?;
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let remote_ip = remote.0.rsplit_once(':').map_or(remote.0.as_str(), |(ip, _)| ip);
+    let remote_ip = remote.0.parse::<SocketAddr>().map_or(remote.0, |peer| peer.ip().to_string());
     let relayed =
-        graphite::relay(&site.exchange, &url, &format!("/render{query}"), &headers, remote_ip).await;
+        graphite::relay(&site.exchange, &url, &format!("/render{query}"), &headers, &remote_ip).await;
     match relayed {
         Ok(answer) => {
             let mut response = Response::new(Body::from(answer.body));
             *response.status_mut() = answer.status;
             *response.headers_mut() = graphite::relayed(&answer.headers);
+            // Whatever Graphite answers is a picture or data, no page of this server, and sets no cookies here.
+            response.headers_mut().remove(SET_COOKIE);
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
             Ok(response)
         }
         Err(why) => {
@@ -61,3 +66,6 @@ pub(super) async fn render(
         }
     }
 }
+
+/// What is relayed does nothing, should a browser show it by itself.
+const POLICY: &str = "default-src 'none'; sandbox";

@@ -8,6 +8,7 @@ mod channel;
 mod compression;
 mod config;
 mod counter;
+mod finished;
 mod graphite;
 mod history;
 mod live;
@@ -29,6 +30,7 @@ pub use self::site::Site;
 
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use nsq::daemon::http::{App, Routes};
 
 /// The whole server.
@@ -69,5 +71,8 @@ pub fn app(site: Arc<Site>) -> App {
         .get("/api/history", history::show)
         .get("/config/{option}", config::show)
         .put("/config/{option}", config::change);
-    routes.with_state(site).finishing(compression::compressed)
+    // What only those see who logged in is not for whoever uses the browser next.
+    let is_private = site.access.has_login();
+    let finish = move |request: &HeaderMap, response| finished::finished(request, response, is_private);
+    routes.with_state(site).finishing(finish)
 }

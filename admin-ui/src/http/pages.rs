@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsq::api::json::to_go_json;
@@ -18,7 +18,6 @@ pub(super) async fn index(State(site): State<Arc<Site>>, headers: HeaderMap) -> 
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("referrer-policy", HeaderValue::from_static("same-origin"));
     response
 }
@@ -30,7 +29,6 @@ pub(super) async fn asset(State(site): State<Arc<Site>>, Path(name): Path<String
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(assets::content_type(&name)));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // The built files have their content in their names; those of a directory change under the same name.
     let is_built = site.options.dev_static_dir.as_os_str().is_empty();
     let cache = if is_built { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -66,5 +64,5 @@ const MARK: &str = "<!--nsqadmin-->";
 const PRELOAD: &str = r#"<link rel="preload" as="fetch" crossorigin href="api/overview">"#;
 
 /// No script but the page's own files; nobody else's frame. Charts and small components set styles on their elements.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src * data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'";

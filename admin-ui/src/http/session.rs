@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsq::api::admin;
 use nsq::daemon::http::{HttpError, Remote, Reply};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 use tracing::{info, warn};
 
@@ -81,12 +82,42 @@ impl Site {
     }
 }
 
+/// The base path as it stands in the addresses that a browser asks for.
+fn cookie_path(base_path: &str) -> String {
+    utf8_percent_encode(base_path, PATH_ESCAPED).to_string()
+}
+
+/// What browsers escape in a path.
+const PATH_ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'^')
+    .add(b'{')
+    .add(b'}');
+
 fn put_cookie(response: &mut Response, site: &Site, headers: &HeaderMap, secret: &str, more: &str) {
-    let path = &site.options.base_path;
+    let path = cookie_path(&site.options.base_path);
     let secure = if is_https(headers) { "; Secure" } else { "" };
     let cookie = format!("{COOKIE_NAME}={secret}; Path={path}; HttpOnly; SameSite=Strict{secure}{more}");
     // A base path that no header can hold gets no cookie, and no session.
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_comes_back_below_any_base_path() {
+        for (base_path, path) in [("/", "/"), ("/nsq/a-b", "/nsq/a-b"), ("/für uns", "/f%C3%BCr%20uns")] {
+            assert_eq!(cookie_path(base_path), path);
+        }
     }
 }

@@ -125,7 +125,8 @@ fn one_logs_in_and_may_do_what_his_role_allows() {
         assert!(cookie.contains("; Path=/; HttpOnly; SameSite=Strict"), "{cookie}");
         let cookie = format!("Cookie: {}", cookie.split(';').next().unwrap_or_default());
         let with = |method: &str, path: &str, body: &str| send(&admin, method, path, body, &[&cookie]).status;
-        assert_eq!(with("GET", "/api/topics", ""), 200);
+        let topics = send(&admin, "GET", "/api/topics", "", &[&cookie]);
+        assert_eq!((topics.status, topics.header("Cache-Control")), (200, Some("no-store")));
         assert_eq!(with("POST", "/api/topics/t", PAUSE), *pause_status);
         assert_eq!(with("POST", "/api/topics/t", empty), *empty_status);
         assert_eq!(with("GET", "/config/graphite_url", ""), *empty_status);

@@ -2,7 +2,7 @@
 
 use nsq_tests::endpoint::Endpoint;
 use nsq_tests::http::Request;
-use nsq_tests::{Admin, each};
+use nsq_tests::{Admin, differences, each};
 
 const NODE: &str = "--nsqd-http-address=127.0.0.1:1";
 
@@ -38,6 +38,9 @@ fn graphs_are_relayed() {
     let request = Request::new("GET", "/render?target=a%20b&x=1").header("X-Mine: 1");
     let response = request.send(admin.http);
     assert_eq!((response.status, response.text()), (200, "[1]"));
+    if differences::admin_has_extensions() {
+        assert_eq!(response.header("Content-Security-Policy"), Some("default-src 'none'; sandbox"));
+    }
     let asked = graphite.next();
     assert_eq!(asked.line, "GET /render?target=a%20b&x=1");
     assert_eq!(asked.header("Authorization"), Some("Basic bWU6cGFzcw=="));

@@ -27,6 +27,9 @@ fn the_page_runs_no_script_but_its_own() {
     let policy = page.header("Content-Security-Policy").expect("there is a policy");
     assert!(policy.contains("script-src 'self';") && policy.contains("default-src 'none'"), "{policy}");
     assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    for path in ["/x", "/x/ping", "/x/api/settings", "/x/nowhere"] {
+        assert_eq!(admin.get(path).header("X-Content-Type-Options"), Some("nosniff"), "{path}");
+    }
     assert!(!page.text().contains("<script>"), "{}", page.text());
     assert!(page.text().contains("<base href=\"/x/\">"), "{}", page.text());
 }
