@@ -153,10 +153,11 @@ impl Recorder {
         let mut rows: BTreeMap<(&str, &str), Building<'_>> = BTreeMap::new();
         for (address, state) in self.picture.nodes() {
             let silent_s = state.silent_since(now_ms).map(|since| since / 1000);
+            let heard_ms = state.answered_ms.unwrap_or(0);
             for (topic, of_topic) in &state.topics {
                 for (channel, of_channel) in &of_topic.channels {
                     let building = rows.entry((topic, channel)).or_default();
-                    building.add_channel(address, of_channel, of_topic.paused, now_ms);
+                    building.add_channel(address, of_channel, of_topic.paused, heard_ms);
                     if state.uses_channel(of_channel) {
                         building.add_silence(address, silent_s);
                     }
@@ -263,7 +264,7 @@ struct Building<'a> {
 }
 
 impl<'a> Building<'a> {
-    fn add_channel(&mut self, node: &'a str, channel: &ChannelState, topic_paused: bool, now_ms: u64) {
+    fn add_channel(&mut self, node: &'a str, channel: &ChannelState, topic_paused: bool, heard_ms: u64) {
         self.add(channel.depth, channel.oldest, topic_paused);
         let row = &mut self.row;
         row.in_flight = row.in_flight.saturating_add(channel.in_flight);
@@ -278,7 +279,7 @@ impl<'a> Building<'a> {
         if channel.depth > 0 && channel.clients == 0 {
             self.signs.left.add(node, channel.depth);
         }
-        if channel.unready_ms.is_some_and(|since| now_ms.saturating_sub(since) >= UNREADY_MS) {
+        if channel.unready_ms.is_some_and(|since| heard_ms.saturating_sub(since) >= UNREADY_MS) {
             self.signs.unready.add(node, channel.depth);
         }
     }
@@ -406,7 +407,8 @@ mod tests {
 
         // A consumer that turns from node to node is not stuck, until it stays away.
         let mut turning = recorder(vec![("a:1", of_node(5, Some(0))), ("b:1", of_node(0, Some(1)))]);
-        assert_eq!(reasons(&turning.overview(60_000, 0, 0)), ["c: "]);
+        // For how long it has been so is known up to the last answer.
+        assert_eq!(reasons(&turning.overview(90_000, 0, 0)), ["c: "]);
         let again = Stats { topics: Some(of_node(5, Some(0))), ..Stats::default() };
         turning.observe("a:1", 61_000, again);
         let expected = "c: 5 messages wait on a:1, where all consumers have had RDY 0 for a minute";
