@@ -76,7 +76,7 @@ fn foreign_pages_may_change_nothing() {
 }
 
 /// What `nsqadmin --hash-password` makes of a password.
-fn hash(password: &str) -> String {
+pub(super) fn hash(password: &str) -> String {
     let mut command = Command::new(program("nsqadmin"));
     command.arg("--hash-password").stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("the program can be started");
