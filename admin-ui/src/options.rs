@@ -80,7 +80,7 @@ options! {
             pub data_path: PathBuf = flag("data-path"),
         }
         "Who may do what" {
-            /// The addresses that may use `/config`, as a CIDR; all if empty.
+            /// The addresses that may use `/config`, as a CIDR; all if empty. With --auth-file only an admin there.
             pub allow_config_from_cidr: String = flag("allow-config-from-cidr").default("127.0.0.1/8"),
             /// The header in which a proxy names the user; it is believed.
             pub acl_http_header: String = flag("acl-http-header").default("X-Forwarded-User"),
