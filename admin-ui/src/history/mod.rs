@@ -2,7 +2,7 @@
 //!
 //! A series takes at most 25.7 kB ([`SERIES_BYTES_MAX`]), and there are at most [`SERIES_MAX`]. A cluster of 10 nodes with
 //! 1,000 channels of 1,000 topics has 2,011 of them: a channel has one for all its nodes together. That is 52 MB after a
-//! day; a test says so. Saving and reading it takes a few megabytes beside that ([`file`]).
+//! day; a test says so. Saving and reading it takes a few megabytes beside that ([`mod@file`]).
 
 pub mod file;
 mod ring;
