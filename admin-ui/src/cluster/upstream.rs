@@ -9,8 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use nsq::api::WATCHER;
 use nsq::api::error::ErrorBody;
 use nsq::api::stats::Stats;
 use serde::Deserialize;
@@ -29,9 +30,6 @@ const SHOWN_BYTES_MAX: usize = 200;
 
 /// What NSQ's own clients ask for: servers of long ago answered in an older form without it.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("application/vnd.nsq; version=1.0");
-
-/// Says that whoever asks does so again and again: our daemons log that at the level debug. (`nsq::api::WATCHER`)
-const WATCHER: HeaderName = HeaderName::from_static("x-nsq-watcher");
 
 /// What is asked: the words are those of the log and of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
