@@ -528,6 +528,11 @@ describe("everywhere", () => {
                 const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
                 assert.ok(overflow <= 0, `${path} is ${overflow} pixels too wide`);
             }
+            // What is wrong is said on the pages around it, too.
+            for (const path of ["topics/unwatched", `nodes/${node}`]) {
+                await page.goto(url + path);
+                await page.locator(".badge", { hasText: "no consumer is connected" }).first().waitFor();
+            }
             await page.goto(`${url}topics/looks/workers`);
             await button(page, "Delete…").click();
             await dialog(page).waitFor();
