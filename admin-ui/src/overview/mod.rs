@@ -184,7 +184,7 @@ impl Recorder {
         let Building { mut row, oldest, mut signs, .. } = building;
         row.topic = topic.to_owned();
         row.channel = (!channel.is_empty()).then(|| channel.to_owned());
-        row.oldest_age_ms = oldest.age_ms(now_ms);
+        row.oldest_age_ms = oldest.unwrap_or_default().age_ms(now_ms);
         row.rate_in = recent.and_then(Recent::rate_in);
         row.rate_out = recent.and_then(Recent::rate_out);
         row.timeouts_per_min = recent.and_then(Recent::timeouts_per_min);
@@ -258,7 +258,8 @@ fn is_same(before: &ChannelRow, now: &ChannelRow, passed_ms: i64) -> bool {
 #[derive(Debug, Default)]
 struct Building<'a> {
     row: ChannelRow,
-    oldest: Oldest,
+    /// Of the nodes so far; `None` before the first.
+    oldest: Option<Oldest>,
     message_count: u64,
     signs: Signs<'a>,
 }
@@ -289,7 +290,7 @@ impl<'a> Building<'a> {
     }
 
     fn add(&mut self, depth: i64, oldest: Oldest, topic_paused: bool) {
-        self.oldest = self.oldest.or(oldest);
+        self.oldest = Some(self.oldest.map_or(oldest, |before| before.or(oldest)));
         self.row.depth = self.row.depth.saturating_add(depth);
         self.row.topic_paused |= topic_paused;
         self.row.nodes += 1;
@@ -498,6 +499,11 @@ mod tests {
         let third = recorder.overview(3_000, 3_000, 0);
         assert_eq!(third.channels[0].oldest_age_ms, Some(2_400));
         assert_eq!(update(Some(&second), &third).channels, third.channels);
+        // Whether there is any is not known while one does not say.
+        recorder.observe("a:1", 4_000, aged(Some(0)));
+        assert_eq!(recorder.overview(4_000, 4_000, 0).channels[0].oldest_age_ms, None);
+        recorder.observe("old:1", 4_000, aged(Some(0)));
+        assert_eq!(recorder.overview(4_000, 4_000, 0).channels[0].oldest_age_ms, Some(0));
     }
 
     #[test]
