@@ -94,9 +94,9 @@ options! {
             pub notification_http_endpoint: String = flag("notification-http-endpoint"),
         }
         "Graphite" {
-            /// Where Graphite is, a URL; enables its graphs.
+            /// Where Graphite is, a URL: for `/render` and `/api/graphite`. The page draws what nsqadmin sampled itself.
             pub graphite_url: String = flag("graphite-url"),
-            /// Whether requests for graphs are relayed to Graphite instead of made by the browser.
+            /// Whether `/render` is relayed to Graphite.
             pub proxy_graphite: bool = flag("proxy-graphite").default("false"),
             /// The prefix that nsqd gives its keys; `%s` stands for the host.
             pub statsd_prefix: String = flag("statsd-prefix").default("nsq.%s"),
