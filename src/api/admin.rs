@@ -440,7 +440,7 @@ pub struct Overview {
     pub at: i64,
     /// Everything together.
     pub totals: Totals,
-    /// A row for each channel, and for each topic without one; trouble first.
+    /// A row for each channel, and for each topic without one or in which messages stay; trouble first.
     pub channels: Vec<ChannelRow>,
     /// The nodes, by address.
     pub nodes: Vec<NodeRow>,
@@ -456,7 +456,7 @@ pub struct Update {
     pub totals: Totals,
     /// The rows that are new or other than they were, trouble first.
     pub channels: Vec<ChannelRow>,
-    /// The rows that are no more: topic, and channel (`null` for a topic without one).
+    /// The rows that are no more: topic, and channel (`null` for the topic itself).
     pub gone: Vec<(String, Option<String>)>,
     /// All nodes.
     pub nodes: Vec<NodeRow>,
@@ -472,7 +472,7 @@ pub struct Totals {
     pub topics: usize,
     /// Channels.
     pub channels: usize,
-    /// Rows in trouble.
+    /// Rows in trouble, those that are only paused apart.
     pub in_trouble: usize,
     /// Messages that wait, in topics and channels.
     pub depth: i64,
@@ -486,13 +486,14 @@ pub struct Totals {
     pub without_history: usize,
 }
 
-/// A channel, or a topic without one.
+/// A channel, or a topic itself: one without channels, or in which messages stay, because it is paused or has no channel on
+/// their node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChannelRow {
     /// The topic.
     pub topic: String,
-    /// The channel; `null` for a topic that has none.
+    /// The channel; `null` for the topic itself, whether it has channels or not.
     pub channel: Option<String>,
     /// Messages that wait.
     pub depth: i64,

@@ -106,8 +106,9 @@ impl Recorder {
         let channel_count = rows.len();
         for (topic, channels) in &topics {
             let row = self.row_of_topic(topic, now_ms);
-            // What waits in a topic that has channels goes to them at once, unless it is paused.
-            if channels.is_empty() || row.row.topic_paused && row.row.depth > 0 {
+            // What waits in a topic that has channels on its node goes to them at once, unless it is paused.
+            if channels.is_empty() || !row.signs.bare.is_empty() || row.row.topic_paused && row.row.depth > 0
+            {
                 rows.insert((topic, ""), row);
             }
         }
@@ -171,7 +172,7 @@ impl Recorder {
         let mut building = Building::default();
         for (address, state) in self.picture.nodes() {
             let Some(of_topic) = state.topics.get(topic) else { continue };
-            building.add_topic(of_topic);
+            building.add_topic(address, of_topic);
             if state.uses_topic(of_topic) {
                 building.add_silence(address, state.silent_since(now_ms).map(|since| since / 1000));
             }
@@ -285,8 +286,12 @@ impl<'a> Building<'a> {
         }
     }
 
-    fn add_topic(&mut self, topic: &TopicState) {
+    fn add_topic(&mut self, node: &'a str, topic: &TopicState) {
         self.add(topic.depth, topic.oldest, topic.paused);
+        self.signs.has_channels |= !topic.channels.is_empty();
+        if topic.depth > 0 && topic.channels.is_empty() && !topic.paused {
+            self.signs.bare.add(node, topic.depth);
+        }
     }
 
     fn add(&mut self, depth: i64, oldest: Oldest, topic_paused: bool) {
@@ -417,6 +422,24 @@ mod tests {
         let ready = Stats { topics: Some(of_node(5, Some(1))), ..Stats::default() };
         turning.observe("a:1", 62_000, ready);
         assert_eq!(reasons(&turning.overview(62_000, 0, 0)), ["c: "]);
+    }
+
+    #[test]
+    fn what_waits_on_a_node_without_a_channel_is_told_though_another_has_one() {
+        let has = || topic("t", 0, vec![channel("c", 0, Some(1))]);
+        let found = |bare| {
+            recorder(vec![("a:1", vec![has()]), ("b:1", vec![bare]), ("c:1", vec![])]).overview(1_000, 0, 3)
+        };
+        let overview = found(topic("t", 1_000_000, vec![]));
+        let expected = "-: 1,000,000 messages wait on b:1, where the topic has no channel";
+        assert_eq!(reasons(&overview), [expected, "c: "]);
+        let (row, totals) = (&overview.channels[0], &overview.totals);
+        assert_eq!((row.trouble[0].code.as_str(), row.depth, row.nodes), ("no_channels", 1_000_000, 2));
+        assert_eq!((totals.channels, totals.in_trouble), (1, 1));
+        assert_eq!(reasons(&found(topic("t", 0, vec![]))), ["c: "]);
+        let paused = TopicStats { paused: true, ..topic("t", 3, vec![]) };
+        let expected = "-: 3 messages wait in the topic, which is paused on 1 of 2 nodes";
+        assert_eq!(reasons(&found(paused))[0], expected);
     }
 
     #[test]

@@ -9,6 +9,10 @@ pub(super) struct Signs<'a> {
     pub(super) is_rising: bool,
     /// A node that has what the row is about, had use for it, and does not answer, and for how many seconds.
     pub(super) silent: Option<(&'a str, u64)>,
+    /// What waits in the topic where it has no channel and is not paused.
+    pub(super) bare: Stranded<'a>,
+    /// Whether the topic has channels on other nodes.
+    pub(super) has_channels: bool,
     /// What waits where no consumer is connected.
     pub(super) left: Stranded<'a>,
     /// What waits where all consumers have had RDY 0 for a while.
@@ -38,6 +42,11 @@ impl<'a> Stranded<'a> {
         }
     }
 
+    /// Whether none wait.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes == 0
+    }
+
     /// How many wait, and where; `None` if none do.
     fn told(&self) -> Option<String> {
         let (node, _) = self.most?;
@@ -56,8 +65,15 @@ pub(super) fn of(row: &ChannelRow, signs: Signs<'_>) -> Vec<Trouble> {
     let mut found = Vec::new();
     let mut say = |code: &str, reason: String| found.push(Trouble { code: code.to_owned(), reason });
     let waits = messages(row.depth);
-    if row.channel.is_none() && row.depth > 0 && !row.topic_paused {
-        say("no_channels", format!("{waits} and the topic has no channel"));
+    if let Some(waits) = signs.bare.told() {
+        // The channels of other nodes do not help these.
+        say(
+            "no_channels",
+            match signs.has_channels {
+                true => format!("{waits}, where the topic has no channel"),
+                false => format!("{} and the topic has no channel", messages(signs.bare.depth)),
+            },
+        );
     }
     if row.channel.is_some() && row.depth > 0 && row.clients == 0 {
         say("no_consumers", format!("{waits} and no consumer is connected"));
@@ -173,8 +189,13 @@ mod tests {
             ),
             (
                 ChannelRow { depth: 1, channel: None, clients: 0, ..row() },
-                none,
+                Signs { bare: stranded(&[("a:1", 1)]), ..none },
                 &["no_channels: 1 message waits and the topic has no channel"],
+            ),
+            (
+                ChannelRow { depth: 7, channel: None, clients: 0, nodes: 3, ..row() },
+                Signs { bare: stranded(&[("b:1", 7)]), has_channels: true, ..none },
+                &["no_channels: 7 messages wait on b:1, where the topic has no channel"],
             ),
             (
                 ChannelRow { depth: 2, clients: 2, ready: 0, ..row() },
