@@ -12,7 +12,7 @@ use nsq::api::admin::{ChannelRow, NodeRow, Overview, Totals, Update};
 use nsq::api::stats::Stats;
 
 use self::oldest::{Oldest, has_only_grown};
-use self::picture::{ChannelState, NodeState, Picture, TopicState};
+use self::picture::{ChannelState, NodeState, Numbers, Picture, TopicState};
 use self::recent::Recent;
 use self::trouble::Signs;
 use crate::history::{History, Measure, Subject};
@@ -76,19 +76,19 @@ impl Recorder {
         }
         self.ahead_ms = Some(ahead_ms);
         let unix_s = unix_ms.div_euclid(1000);
-        let numbers = self.picture.numbers(now_ms);
-        for (subject, numbers) in &numbers {
+        let numbers = self.picture.take_numbers(now_ms);
+        for Numbers { subject, measures, timed_out } in &numbers {
             match self.recent.get_mut(subject) {
-                Some(recent) => recent.push(now_ms, numbers),
+                Some(recent) => recent.push(now_ms, measures, *timed_out),
                 None => {
                     let mut recent = Recent::new(now_ms);
-                    recent.push(now_ms, numbers);
+                    recent.push(now_ms, measures, *timed_out);
                     self.recent.insert(subject.clone(), recent);
                 }
             }
         }
         self.recent.retain(|_, recent| recent.newest_ms() == now_ms);
-        self.history.push(unix_s, numbers);
+        self.history.push(unix_s, numbers.into_iter().map(|numbers| (numbers.subject, numbers.measures)));
         self.ticked_s = unix_s;
     }
 

@@ -14,6 +14,9 @@ const FRESH_ANSWERS: u64 = 3;
 /// How long before a node's last answer something must have moved on it to count as used, in milliseconds.
 const USED_MS: u64 = 60_000;
 
+/// Of what is counted, only the last minute is told.
+const MINUTE_S: f64 = 60.0;
+
 /// No node started then.
 const UNKNOWN_START: i64 = i64::MIN;
 
@@ -92,6 +95,20 @@ pub(super) struct ChannelState {
     pub(super) rates: ChannelRates,
     /// When messages last came or went.
     moved_ms: Option<u64>,
+    /// Messages of the last minute whose consumer took too long, as far as nobody has taken the number away yet; `None` where
+    /// none is known.
+    timed_out: Option<f64>,
+}
+
+/// What is known of something at a time.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    /// Of what.
+    pub(super) subject: Subject,
+    /// What the history keeps.
+    pub(super) measures: [Option<f64>; MEASURES],
+    /// How many messages of a channel timed out since that was last asked; `None` where nothing is known, and of all else.
+    pub(super) timed_out: Option<f64>,
 }
 
 /// Messages a second.
@@ -177,43 +194,43 @@ impl Picture {
     }
 
     /// The numbers of this moment: of the cluster, nodes, channels, and then of topics, which the history can do without first.
+    /// What is counted is taken away.
     #[must_use]
-    pub(super) fn numbers(&self, now_ms: u64) -> Vec<(Subject, [Option<f64>; MEASURES])> {
+    pub(super) fn take_numbers(&mut self, now_ms: u64) -> Vec<Numbers> {
         let mut cluster = Sum::default();
         let mut topics: BTreeMap<&str, Sum> = BTreeMap::new();
         let mut channels: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
         let mut numbers = Vec::new();
-        for (address, state) in &self.nodes {
+        for (address, state) in &mut self.nodes {
             let is_fresh = state.is_fresh(now_ms);
             let mut of_node = Sum::default();
-            for (name, topic) in &state.topics {
+            for (name, topic) in &mut state.topics {
                 let of_topic = topics.entry(name).or_default();
                 of_topic.add(is_fresh, topic.depth, 0, [topic.rate_in, topic.rate_out, None, None]);
                 of_node.add(is_fresh, topic.depth, 0, [topic.rate_in, None, None, None]);
-                for (channel_name, channel) in &topic.channels {
+                for (channel_name, channel) in &mut topic.channels {
                     let ChannelRates { into, out, requeued, timed_out } = channel.rates;
                     let (depth, in_flight) = (channel.depth, channel.in_flight);
-                    channels.entry((name, channel_name)).or_default().add(
-                        is_fresh,
-                        depth,
-                        in_flight,
-                        [into, out, requeued, timed_out],
-                    );
+                    let of_channel = channels.entry((name, channel_name)).or_default();
+                    of_channel.add(is_fresh, depth, in_flight, [into, out, requeued, timed_out]);
+                    of_channel.timed_out = added(of_channel.timed_out, channel.timed_out.take());
                     of_topic.add(is_fresh, 0, in_flight, [None, None, requeued, timed_out]);
                     of_node.add(is_fresh, depth, in_flight, [None, out, requeued, timed_out]);
                 }
             }
             cluster.join(&of_node);
-            let own = if is_fresh { of_node.numbers() } else { [None; MEASURES] };
-            numbers.push((Subject::Node(address.clone()), own));
+            let mut own = of_node.numbers(Subject::Node(address.clone()));
+            if !is_fresh {
+                own.measures = [None; MEASURES];
+            }
+            numbers.push(own);
         }
-        numbers.insert(0, (Subject::Cluster, cluster.numbers()));
+        numbers.insert(0, cluster.numbers(Subject::Cluster));
         let channel = |((topic, name), sum): ((&str, &str), Sum)| {
-            (Subject::Channel(topic.to_owned(), name.to_owned()), sum.numbers())
+            sum.numbers(Subject::Channel(topic.to_owned(), name.to_owned()))
         };
         numbers.extend(channels.into_iter().map(channel));
-        let topic = |(name, sum): (&str, Sum)| (Subject::Topic(name.to_owned()), sum.numbers());
-        numbers.extend(topics.into_iter().map(topic));
+        numbers.extend(topics.into_iter().map(|(name, sum)| sum.numbers(Subject::Topic(name.to_owned()))));
         numbers
     }
 }
@@ -264,6 +281,12 @@ impl Since {
     /// How fast a counter moved. Counts are far below what a float holds exactly.
     fn rate(self, before: u64, now: u64) -> Option<f64> {
         Some(now.checked_sub(before)? as f64 / self.seconds?)
+    }
+
+    /// How far a counter moved in the last minute: its share of a longer time.
+    fn of_last_minute(self, before: u64, now: u64) -> Option<f64> {
+        let seconds = self.seconds?;
+        Some(now.checked_sub(before)? as f64 * (MINUTE_S / seconds).min(1.0))
     }
 
     /// How fast what was there went away, when so many came.
@@ -328,6 +351,8 @@ fn channel_state(before: Option<ChannelState>, now: ChannelStats, since: Since) 
             requeued: since.rate(before.requeue_count, now.requeue_count),
             timed_out: since.rate(before.timeout_count, now.timeout_count),
         };
+        let timed_out = since.of_last_minute(before.timeout_count, now.timeout_count);
+        state.timed_out = added(before.timed_out, timed_out);
         let has_moved = came != Some(0) || before.held() != state.held();
         state.moved_ms = if has_moved { Some(since.now_ms) } else { before.moved_ms };
     }
@@ -341,6 +366,8 @@ struct Sum {
     in_flight: f64,
     /// In, out, requeued, timed out.
     rates: [Option<f64>; 4],
+    /// Not how fast, but how many.
+    timed_out: Option<f64>,
 }
 
 impl Sum {
@@ -360,16 +387,22 @@ impl Sum {
 
     fn add_rates(&mut self, rates: [Option<f64>; 4]) {
         for (sum, rate) in self.rates.iter_mut().zip(rates) {
-            *sum = match (*sum, rate) {
-                (Some(sum), Some(rate)) => Some(sum + rate),
-                (sum, rate) => sum.or(rate),
-            };
+            *sum = added(*sum, rate);
         }
     }
 
-    fn numbers(&self) -> [Option<f64>; MEASURES] {
+    fn numbers(&self, subject: Subject) -> Numbers {
         let [into, out, requeued, timed_out] = self.rates;
-        [Some(self.depth), Some(self.in_flight), into, out, requeued, timed_out]
+        let measures = [Some(self.depth), Some(self.in_flight), into, out, requeued, timed_out];
+        Numbers { subject, measures, timed_out: self.timed_out }
+    }
+}
+
+/// Both together, as far as they are known.
+fn added(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
     }
 }
 
@@ -398,9 +431,9 @@ mod tests {
         picture
     }
 
-    fn number(picture: &Picture, now_ms: u64, subject: &Subject, measure: Measure) -> Option<f64> {
-        let numbers = picture.numbers(now_ms);
-        numbers.iter().find(|(one, _)| one == subject).unwrap().1[measure as usize]
+    fn number(picture: &mut Picture, now_ms: u64, subject: &Subject, measure: Measure) -> Option<f64> {
+        let numbers = picture.take_numbers(now_ms);
+        numbers.iter().find(|one| one.subject == *subject).unwrap().measures[measure as usize]
     }
 
     fn of_channel() -> Subject {
@@ -411,22 +444,22 @@ mod tests {
     fn rates_come_of_two_answers_of_one_run() {
         let mut picture = picture(&["n:1"]);
         picture.observe("n:1", 1_000, stats(1, 100, channel(100, 50, 5)));
-        assert_eq!(number(&picture, 1_000, &of_channel(), Measure::In), None);
-        assert_eq!(number(&picture, 1_000, &of_channel(), Measure::Depth), Some(50.0));
+        assert_eq!(number(&mut picture, 1_000, &of_channel(), Measure::In), None);
+        assert_eq!(number(&mut picture, 1_000, &of_channel(), Measure::Depth), Some(50.0));
         // In two seconds 40 came, and 60 went: 55 + 40 - 35.
         picture.observe("n:1", 3_000, stats(1, 140, channel(140, 30, 5)));
-        assert_eq!(number(&picture, 3_000, &of_channel(), Measure::In), Some(20.0));
-        assert_eq!(number(&picture, 3_000, &of_channel(), Measure::Out), Some(30.0));
-        assert_eq!(number(&picture, 3_000, &Subject::Topic("t".to_owned()), Measure::In), Some(20.0));
-        assert_eq!(number(&picture, 3_000, &Subject::Cluster, Measure::Out), Some(30.0));
+        assert_eq!(number(&mut picture, 3_000, &of_channel(), Measure::In), Some(20.0));
+        assert_eq!(number(&mut picture, 3_000, &of_channel(), Measure::Out), Some(30.0));
+        assert_eq!(number(&mut picture, 3_000, &Subject::Topic("t".to_owned()), Measure::In), Some(20.0));
+        assert_eq!(number(&mut picture, 3_000, &Subject::Cluster, Measure::Out), Some(30.0));
         // Another run counts from 0.
         picture.observe("n:1", 4_000, stats(2, 10, channel(10, 1, 0)));
-        assert_eq!(number(&picture, 4_000, &of_channel(), Measure::In), None);
+        assert_eq!(number(&mut picture, 4_000, &of_channel(), Measure::In), None);
         picture.observe("n:1", 5_000, stats(2, 11, channel(11, 1, 0)));
-        assert_eq!(number(&picture, 5_000, &of_channel(), Measure::In), Some(1.0));
+        assert_eq!(number(&mut picture, 5_000, &of_channel(), Measure::In), Some(1.0));
         // So does one whose counters went back, whatever it says.
         picture.observe("n:1", 6_000, stats(2, 3, channel(3, 0, 0)));
-        assert_eq!(number(&picture, 6_000, &of_channel(), Measure::In), None);
+        assert_eq!(number(&mut picture, 6_000, &of_channel(), Measure::In), None);
     }
 
     #[test]
@@ -435,15 +468,42 @@ mod tests {
         for (now_ms, count) in [(0, 0), (15_000, 150)] {
             picture.observe("n:1", now_ms, stats(1, count, channel(count, 0, 0)));
         }
-        assert_eq!(number(&picture, 30_001, &of_channel(), Measure::In), Some(10.0));
-        assert_eq!(number(&picture, 60_001, &of_channel(), Measure::In), None);
+        assert_eq!(number(&mut picture, 30_001, &of_channel(), Measure::In), Some(10.0));
+        assert_eq!(number(&mut picture, 60_001, &of_channel(), Measure::In), None);
+    }
+
+    #[test]
+    fn what_timed_out_is_counted_and_not_reckoned() {
+        let mut picture = picture(&["n:1"]);
+        let observe = |picture: &mut Picture, now_ms, timeout_count| {
+            picture.observe("n:1", now_ms, stats(1, 0, ChannelStats { timeout_count, ..channel(0, 0, 0) }));
+        };
+        let taken = |picture: &mut Picture, now_ms| {
+            let numbers = picture.take_numbers(now_ms);
+            numbers.iter().find(|one| one.subject == of_channel()).unwrap().timed_out
+        };
+        observe(&mut picture, 1_000, 100);
+        assert_eq!(taken(&mut picture, 1_000), None);
+        observe(&mut picture, 2_000, 110);
+        assert_eq!(taken(&mut picture, 2_500), Some(10.0));
+        // Ticks without an answer between them count nothing twice.
+        assert_eq!(taken(&mut picture, 3_500), None);
+        // Two answers between two ticks count both, and what came while the node was away counts whole.
+        observe(&mut picture, 11_000, 113);
+        picture.failed("n:1", 12_000, "gone".to_owned());
+        observe(&mut picture, 41_000, 125);
+        assert_eq!(taken(&mut picture, 41_500), Some(15.0));
+        // Of five minutes one is the last.
+        observe(&mut picture, 341_000, 135);
+        assert_eq!(taken(&mut picture, 341_500), Some(2.0));
     }
 
     #[test]
     fn channels_have_room_in_the_history_before_topics() {
         let mut picture = picture(&["n:1"]);
         picture.observe("n:1", 0, stats(1, 0, channel(0, 0, 0)));
-        let subjects: Vec<Subject> = picture.numbers(0).into_iter().map(|(subject, _)| subject).collect();
+        let subjects: Vec<Subject> =
+            picture.take_numbers(0).into_iter().map(|numbers| numbers.subject).collect();
         let topic = Subject::Topic("t".to_owned());
         assert_eq!(subjects, [Subject::Cluster, Subject::Node("n:1".to_owned()), of_channel(), topic]);
     }
@@ -455,15 +515,15 @@ mod tests {
             let count = now_ms / 100;
             picture.observe(node, now_ms, stats(1, count, channel(count, 5, 0)));
         }
-        assert_eq!(number(&picture, 2_000, &of_channel(), Measure::In), Some(20.0));
+        assert_eq!(number(&mut picture, 2_000, &of_channel(), Measure::In), Some(20.0));
         picture.failed("b:1", 3_000, "gone".to_owned());
         picture.failed("b:1", 4_000, "gone".to_owned());
-        assert_eq!(number(&picture, 4_000, &of_channel(), Measure::In), Some(10.0));
-        assert_eq!(number(&picture, 4_000, &of_channel(), Measure::Depth), Some(10.0));
-        assert_eq!(number(&picture, 4_000, &Subject::Node("b:1".to_owned()), Measure::Depth), None);
+        assert_eq!(number(&mut picture, 4_000, &of_channel(), Measure::In), Some(10.0));
+        assert_eq!(number(&mut picture, 4_000, &of_channel(), Measure::Depth), Some(10.0));
+        assert_eq!(number(&mut picture, 4_000, &Subject::Node("b:1".to_owned()), Measure::Depth), None);
         let failing = picture.nodes().last().unwrap().1.failing.clone();
         assert_eq!(failing, Some((3_000, "gone".to_owned())));
         picture.keep([("a:1".to_owned(), String::new(), String::new())]);
-        assert_eq!(number(&picture, 4_000, &of_channel(), Measure::Depth), Some(5.0));
+        assert_eq!(number(&mut picture, 4_000, &of_channel(), Measure::Depth), Some(5.0));
     }
 }

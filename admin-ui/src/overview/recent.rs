@@ -14,7 +14,7 @@ pub(super) struct Recent {
     newest_ms: u64,
     rate_in: Steps<RATE_STEPS>,
     rate_out: Steps<RATE_STEPS>,
-    /// Not how fast, but how many.
+    /// Not how fast, but how many; of channels only.
     timed_out: Steps<MINUTE_STEPS>,
     depth: Steps<RISE_STEPS>,
 }
@@ -32,15 +32,13 @@ impl Recent {
         }
     }
 
-    /// Adds what is known at a time.
-    pub(super) fn push(&mut self, now_ms: u64, numbers: &[Option<f64>; MEASURES]) {
+    /// Adds what is known at a time, and how many messages timed out since the last.
+    pub(super) fn push(&mut self, now_ms: u64, numbers: &[Option<f64>; MEASURES], timed_out: Option<f64>) {
         let number = |measure: Measure| numbers[measure as usize];
-        // Milliseconds between two ticks are exact as a float.
-        let passed_s = now_ms.saturating_sub(self.newest_ms) as f64 / 1000.0;
         self.newest_ms = now_ms;
         self.rate_in.add(now_ms, number(Measure::In));
         self.rate_out.add(now_ms, number(Measure::Out));
-        self.timed_out.add(now_ms, number(Measure::TimedOut).map(|rate| rate * passed_s));
+        self.timed_out.add(now_ms, timed_out);
         self.depth.add(now_ms, number(Measure::Depth));
     }
 
@@ -167,8 +165,8 @@ mod tests {
     fn pushed(seconds: impl Iterator<Item = u64>, depth: impl Fn(u64) -> f64) -> Recent {
         let mut recent = Recent::new(0);
         for second in seconds {
-            let numbers = [Some(depth(second)), None, Some(second as f64), None, None, Some(0.5)];
-            recent.push(second * 1_000, &numbers);
+            let numbers = [Some(depth(second)), None, Some(second as f64), None, None, None];
+            recent.push(second * 1_000, &numbers, (second > 0).then_some(0.5));
         }
         recent
     }
@@ -184,10 +182,10 @@ mod tests {
         assert_eq!(pushed((0..100).step_by(5), |_| 0.0).rate_in(), Some(92.5));
         let mut silent = recent;
         for second in 100..110 {
-            silent.push(second * 1_000, &[None; MEASURES]);
+            silent.push(second * 1_000, &[None; MEASURES], None);
         }
         assert_eq!((silent.rate_in(), silent.timeouts_per_min()), (None, Some(25.0)));
-        silent.push(1_000_000, &[None; MEASURES]);
+        silent.push(1_000_000, &[None; MEASURES], None);
         assert_eq!(silent.timeouts_per_min(), None);
     }
 
