@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use self::url::{Url, UrlError};
 
 /// The largest answer that is read, in bytes. `/stats` of 10,000 topics has about 5 MiB.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The largest head of an answer that is read, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -66,8 +66,8 @@ pub enum ExchangeError {
     #[error("no complete answer, {0}")]
     Http(#[from] hyper::Error),
     /// There is more of it than is read.
-    #[error("the answer is larger than {ANSWER_BYTES_MAX} bytes")]
-    TooLarge,
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
     /// TLS came to nothing.
     #[error("no secure connection, {0}")]
     Tls(io::Error),
@@ -88,21 +88,39 @@ impl Exchange {
     /// # Errors
     /// There is no complete answer in time.
     pub async fn send(&self, url: &Url, request: Request<Bytes>) -> Result<Answer, ExchangeError> {
-        let asked = tokio::time::timeout(self.request_timeout, self.converse(url, request));
+        self.send_for_up_to(ANSWER_BYTES_MAX, url, request).await
+    }
+
+    /// The same, for an answer of so many bytes at most.
+    ///
+    /// # Errors
+    /// There is no complete answer in time, or it is larger.
+    pub async fn send_for_up_to(
+        &self,
+        bytes_max: usize,
+        url: &Url,
+        request: Request<Bytes>,
+    ) -> Result<Answer, ExchangeError> {
+        let asked = tokio::time::timeout(self.request_timeout, self.converse(bytes_max, url, request));
         asked.await.map_err(|_| ExchangeError::Timeout(self.request_timeout))?
     }
 
-    async fn converse(&self, url: &Url, request: Request<Bytes>) -> Result<Answer, ExchangeError> {
+    async fn converse(
+        &self,
+        bytes_max: usize,
+        url: &Url,
+        request: Request<Bytes>,
+    ) -> Result<Answer, ExchangeError> {
         let request = addressed(url, request)?;
         let dialled = tokio::time::timeout(self.connect_timeout, dial(&url.authority())).await;
         let stream = dialled
             .map_err(|_| ExchangeError::ConnectTimeout(self.connect_timeout))?
             .map_err(ExchangeError::Connect)?;
         if !url.is_https {
-            return over(stream, request).await;
+            return over(stream, bytes_max, request).await;
         }
         let stream = self.tls.connect(&url.host, stream).await.map_err(ExchangeError::Tls)?;
-        over(stream, request).await
+        over(stream, bytes_max, request).await
     }
 }
 
@@ -117,7 +135,7 @@ fn addressed(url: &Url, request: Request<Bytes>) -> Result<Request<Full<Bytes>>,
     Ok(Request::from_parts(head, Full::new(body)))
 }
 
-async fn over<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, ExchangeError>
+async fn over<S>(stream: S, bytes_max: usize, request: Request<Full<Bytes>>) -> Result<Answer, ExchangeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -126,10 +144,10 @@ where
     // Both go on together and end together: there is no task that could be left over.
     let answer = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = Limited::new(body, bytes_max).collect().await;
         let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
             Ok(error) => ExchangeError::Http(*error),
-            Err(_) => ExchangeError::TooLarge,
+            Err(_) => ExchangeError::TooLarge(bytes_max),
         })?;
         Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
     };

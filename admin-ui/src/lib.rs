@@ -21,6 +21,7 @@ pub mod overview;
 pub mod sampler;
 #[cfg(test)]
 mod samples;
+mod shown;
 
 pub use daemon::{StartError, run, serve};
 pub use nsq::daemon::version::NSQ_VERSION as VERSION;

@@ -224,7 +224,9 @@ impl Sampler {
     /// else the address it is asked at.
     fn named(&mut self, producers: Vec<Producer>, failures: &Failures) -> Vec<(String, String, String)> {
         let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
-        for producer in each_once(producers) {
+        let mut producers = each_once(producers);
+        producers.retain(|producer| producer.address.len() <= ADDRESS_BYTES_MAX);
+        for producer in producers {
             if !producer.described_at.is_empty() {
                 self.names.insert(producer.described_at, producer.address.clone());
             }
@@ -336,6 +338,9 @@ const GONE_KEPT: Duration = Duration::from_secs(300);
 
 /// How many nodes are sampled.
 const NODES_MAX: usize = 1_000;
+
+/// The longest address that is sampled, in bytes: a name of the DNS has 253 at most.
+const ADDRESS_BYTES_MAX: usize = 300;
 
 #[cfg(test)]
 mod tests {

@@ -551,7 +551,7 @@ pub struct NodeRow {
     pub hostname: String,
     /// The version of NSQ it behaves as.
     pub version: String,
-    /// `OK`, or `NOK - ` and what is wrong, as it says itself; empty while it has not answered.
+    /// `OK`, or `NOK - ` and what is wrong, as it says itself, or because it has too much; empty while it has not answered.
     pub health: String,
     /// For how long it has not answered, in milliseconds; 0 when it does.
     pub silent_ms: u64,

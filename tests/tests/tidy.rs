@@ -148,6 +148,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("nsqadmin::cidr", &[]),
     ("nsqadmin::assets", &[]),
+    ("nsqadmin::shown", &[]),
     ("nsqadmin::access", &["nsq::daemon::os_error"]),
     ("nsqadmin::exchange", &["nsq::client", "nsq::transport", "nsq::daemon"]),
     ("nsqadmin::notify", &["nsqadmin::exchange", "nsq::api"]),
@@ -156,12 +157,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "nsqadmin::options",
         &["nsqadmin::access", "nsqadmin::cidr", "nsqadmin::exchange", "nsq::transport", "nsq::daemon"],
     ),
-    ("nsqadmin::cluster", &["nsqadmin::exchange", "nsq::api", "nsq::wire"]),
+    ("nsqadmin::cluster", &["nsqadmin::exchange", "nsqadmin::shown", "nsq::api", "nsq::wire"]),
     // Pure.
     ("nsqadmin::cluster::merge", &["nsqadmin::cluster::producer", "nsq::api"]),
     ("nsqadmin::actions", &["nsqadmin::cluster", "nsq::api", "nsq::wire"]),
     // Pure, but for the file of the second.
-    ("nsqadmin::overview", &["nsqadmin::history", "nsq::api"]),
+    ("nsqadmin::overview", &["nsqadmin::history", "nsqadmin::shown", "nsq::api"]),
     ("nsqadmin::history", &[]),
     // A test.
     ("nsqadmin::samples", &["nsqadmin::cluster", "nsqadmin::overview", "nsq::api"]),

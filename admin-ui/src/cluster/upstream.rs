@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(test)]
+use hyper::HeaderMap;
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use nsq::api::WATCHER;
@@ -20,13 +22,19 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::named::named;
-use crate::exchange::{Answer, Exchange, ExchangeError, Url};
+use crate::exchange::{ANSWER_BYTES_MAX, Answer, Exchange, ExchangeError, Url};
+use crate::shown::shown;
 
 /// How long one that was silent is not asked.
 const SILENT_FOR: Duration = Duration::from_secs(15);
 
-/// How much of an answer that is not JSON is repeated in an error, in bytes.
-const SHOWN_BYTES_MAX: usize = 200;
+/// The largest answer of an nsqd that is read to sample it, in bytes: many are read at the same time. One of 10,000 channels
+/// with three consumers each has about 25 MiB.
+const SAMPLED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How many lists and objects an answer may have. Each may take 100 times as much memory as it has bytes. One as above has some
+/// 70,000.
+const PARTS_MAX: usize = 400_000;
 
 /// What NSQ's own clients ask for: servers of long ago answered in an older form without it.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("application/vnd.nsq; version=1.0");
@@ -66,9 +74,12 @@ pub enum AskError {
         /// The code, such as `TOPIC_NOT_FOUND`, or the beginning of what was said instead.
         message: String,
     },
-    /// The answer is not the JSON it should be.
+    /// The answer is not the JSON it should be, and why.
     #[error("its answer cannot be read, {0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
+    /// The answer would take too much memory.
+    #[error("its answer has more than {PARTS_MAX} lists and objects")]
+    TooManyParts,
 }
 
 impl AskError {
@@ -131,9 +142,13 @@ impl Upstream {
         if asking == Asking::ToSample {
             request.headers_mut().insert(WATCHER, HeaderValue::from_static("1"));
         }
-        let answer = self.ask(host, target, request).await;
+        let bytes_max = match (service, asking) {
+            (Service::Nsqd, Asking::ToSample) => SAMPLED_BYTES_MAX,
+            _ => ANSWER_BYTES_MAX,
+        };
+        let answer = self.ask(host, target, request, bytes_max).await;
         self.note_silence(host, &answer);
-        Ok(serde_json::from_slice(&answer?)?)
+        parsed(&answer?)
     }
 
     /// What the nsqd at `host:port` has, by [`named`].
@@ -156,16 +171,24 @@ impl Upstream {
         body: Bytes,
     ) -> Result<(), AskError> {
         info!("CI: querying {service} http://{host}{target}");
-        let answer = self.ask(host, target, request(Method::POST, body)).await;
+        let answer = self.ask(host, target, request(Method::POST, body), ANSWER_BYTES_MAX).await;
         self.note_silence(host, &answer);
         answer.map(|_| ())
     }
 
-    async fn ask(&self, host: &str, target: &str, request: Request<Bytes>) -> Result<Bytes, AskError> {
+    async fn ask(
+        &self,
+        host: &str,
+        target: &str,
+        request: Request<Bytes>,
+        bytes_max: usize,
+    ) -> Result<Bytes, AskError> {
         let url = Url::of_node(host, target.to_owned()).map_err(ExchangeError::from)?;
-        let answer = self.exchange.send(&url, request.clone()).await?;
+        let answer = self.exchange.send_for_up_to(bytes_max, &url, request.clone()).await?;
         let answer = match https_port(&answer) {
-            Some(port) => self.exchange.send(&url.with_https_port(port), request).await?,
+            Some(port) => {
+                self.exchange.send_for_up_to(bytes_max, &url.with_https_port(port), request).await?
+            }
             None => answer,
         };
         if answer.status == StatusCode::OK { Ok(answer.body) } else { Err(refused(&answer)) }
@@ -218,12 +241,42 @@ fn https_port(answer: &Answer) -> Option<u16> {
     serde_json::from_slice::<TlsRequired>(&answer.body).ok().map(|said| said.https_port)
 }
 
+fn parsed<T: DeserializeOwned>(answer: &[u8]) -> Result<T, AskError> {
+    if answer.iter().filter(|byte| matches!(byte, b'{' | b'[')).count() > PARTS_MAX {
+        return Err(AskError::TooManyParts);
+    }
+    // What is wrong is told with what was there instead.
+    serde_json::from_slice(answer).map_err(|error| AskError::Json(shown(error.to_string())))
+}
+
 fn refused(answer: &Answer) -> AskError {
     let message = match serde_json::from_slice::<ErrorBody>(&answer.body) {
         Ok(error) => error.message,
-        Err(_) => {
-            String::from_utf8_lossy(&answer.body[..answer.body.len().min(SHOWN_BYTES_MAX)]).into_owned()
-        }
+        Err(_) => String::from_utf8_lossy(&answer.body).into_owned(),
     };
-    AskError::Status { status: answer.status, message }
+    AskError::Status { status: answer.status, message: shown(message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: String) -> Answer {
+        Answer { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), body: body.into() }
+    }
+
+    #[test]
+    fn what_is_repeated_of_an_answer_is_short() {
+        let long = "x".repeat(1_000_000);
+        for error in [
+            refused(&answer(format!(r#"{{"message":"{long}"}}"#))),
+            refused(&answer(long.clone())),
+            parsed::<Stats>(format!(r#"{{"topics":"{long}"}}"#).as_bytes()).unwrap_err(),
+        ] {
+            assert!(error.to_string().len() < 300, "{error}");
+        }
+        let topics = vec!["[]"; PARTS_MAX].join(",");
+        let many = parsed::<Stats>(format!(r#"{{"topics":[{topics}]}}"#).as_bytes());
+        assert!(matches!(many, Err(AskError::TooManyParts)), "{many:?}");
+    }
 }

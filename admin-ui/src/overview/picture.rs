@@ -6,6 +6,7 @@ use nsq::api::stats::{ChannelStats, Stats, TopicStats};
 
 use super::oldest::Oldest;
 use crate::history::{MEASURES, Subject};
+use crate::shown::shown;
 
 /// How long a node's rates count without a new answer, in milliseconds; or as long as three answers of it take.
 const FRESH_MS: u64 = 10_000;
@@ -130,7 +131,8 @@ impl Picture {
         let mut known = std::mem::take(&mut self.nodes);
         for (address, hostname, version) in nodes {
             let state = known.remove(&address).unwrap_or_default();
-            let or_before = |now: String, before: &str| if now.is_empty() { before.to_owned() } else { now };
+            let or_before =
+                |now: String, before: &str| if now.is_empty() { before.to_owned() } else { shown(now) };
             let hostname = or_before(hostname, &state.hostname);
             let version = or_before(version, &state.version);
             self.nodes.insert(address, NodeState { hostname, version, ..state });
@@ -153,7 +155,7 @@ impl Picture {
             state.topics.insert(name, topic_state(known, topic, since));
         }
         state.started_s = stats.start_time;
-        state.health = stats.health;
+        state.health = shown(stats.health);
         let answered_ms = state.answered_ms.filter(|_| state.failing.is_none());
         state.between_ms = answered_ms.map_or(0, |before| now_ms.saturating_sub(before));
         state.answered_ms = Some(now_ms);
