@@ -4,6 +4,7 @@
 //! often, so that asking takes at most a fifth of its time.
 
 mod event;
+mod page;
 mod sampled;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ use crate::cluster::{
 use crate::history::{History, file};
 
 pub use self::event::GZIP_HEAD;
+pub use self::page::Page;
 pub use self::sampled::Sampled;
 use self::sampled::unix_ms;
 
@@ -277,6 +279,7 @@ impl Sampler {
             let is_complete = self.sampled.recorder().is_complete();
             if is_complete {
                 self.sampled.tick();
+                self.sampled.tell();
                 self.sampled.begun.send_replace(true);
             }
         }

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, timeout};
 
 use super::event::Event;
+use super::page::Page;
 use crate::cluster::Failures;
 use crate::history::History;
 use crate::overview::{self, Recorder};
@@ -35,8 +36,8 @@ pub struct Sampled {
     recorder: Mutex<Recorder>,
     /// Who did not say who the nodes are. Locked for a look.
     failures: Mutex<Failures>,
-    /// What those who watch know; `None` while nobody does. Locked while somebody begins to watch and while all are told,
-    /// before the recorder: so nobody misses an update or is told one twice.
+    /// What was shown since the last tick, and what those who watch know; `None` if nothing was. Locked while somebody begins to
+    /// look and while all are told, before the recorder: so nobody misses an update or is told one twice.
     shown: Mutex<Option<Shown>>,
     /// What changed, as events; made only while somebody watches.
     updates: broadcast::Sender<Event>,
@@ -48,13 +49,15 @@ pub struct Sampled {
     started: Instant,
 }
 
-/// What those who watch know.
+/// What those who look know.
 #[derive(Debug)]
 struct Shown {
     /// What the next update will differ from.
     told: Told<Overview>,
     /// That as an event, with sparklines; made for the first who comes, for all who come until the next update.
     event: Option<Event>,
+    /// That as an answer, without sparklines; made as seldom.
+    page: Option<Page>,
 }
 
 impl Sampled {
@@ -72,6 +75,14 @@ impl Sampled {
         }
     }
 
+    /// Everything that was known at the last tick, without sparklines: made once until the next, for all who ask.
+    pub async fn page(&self) -> Page {
+        self.wait_for_first_round().await;
+        let mut shown = self.shown.lock().expect(NO_PANIC);
+        let Shown { told, page, .. } = shown.get_or_insert_with(|| self.shown_now());
+        page.get_or_insert_with(|| Page::new(to_go_json(&*told))).clone()
+    }
+
     /// Everything that is now; right after the start, as soon as there is something.
     pub async fn overview(&self, spark: usize) -> Told<Overview> {
         self.wait_for_first_round().await;
@@ -83,8 +94,7 @@ impl Sampled {
         self.wait_for_first_round().await;
         let mut shown = self.shown.lock().expect(NO_PANIC);
         let updates = self.updates.subscribe();
-        let Shown { told, event } =
-            shown.get_or_insert_with(|| Shown { told: self.overview_now(0), event: None });
+        let Shown { told, event, .. } = shown.get_or_insert_with(|| self.shown_now());
         let event = event.get_or_insert_with(|| {
             let mut told = told.clone();
             self.recorder().add_sparks(&mut told.body, WATCHED_SPARK);
@@ -105,14 +115,14 @@ impl Sampled {
             *shown = None;
             return;
         }
-        let told = self.overview_now(0);
+        let now = self.shown_now();
         let before = shown.as_ref().map(|shown| &shown.told.body);
         let update = Told {
-            body: overview::update(before, &told.body),
-            message: told.message.clone(),
-            warnings: told.warnings.clone(),
+            body: overview::update(before, &now.told.body),
+            message: now.told.message.clone(),
+            warnings: now.told.warnings.clone(),
         };
-        *shown = Some(Shown { told, event: None });
+        *shown = Some(now);
         // Whoever watched may be gone by now.
         let _ = self.updates.send(Event::new("update", &to_go_json(&update)));
     }
@@ -134,6 +144,10 @@ impl Sampled {
 
     pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn shown_now(&self) -> Shown {
+        Shown { told: self.overview_now(0), event: None, page: None }
     }
 
     fn overview_now(&self, spark: usize) -> Told<Overview> {
@@ -192,8 +206,17 @@ mod tests {
         sampled.tell();
         let update = data(&updates.recv().await.unwrap());
         assert_eq!(update["channels"][0]["depth"], 5);
+        // So is whoever asks once.
+        let page = sampled.page().await;
+        hear(&sampled, "n:1", 9);
+        assert_eq!(sampled.page().await.plain, page.plain);
+        let asked: serde_json::Value = serde_json::from_slice(&page.plain).unwrap();
+        assert_eq!((&asked["at"], &asked["channels"][0]["depth"]), (&update["at"], &5.into()));
         let (third, _later) = sampled.watch().await;
         assert_eq!(data(&third)["channels"][0]["depth"], 5);
         assert_eq!(data(&third)["at"], update["at"]);
+        sampled.tell();
+        let asked: serde_json::Value = serde_json::from_slice(&sampled.page().await.plain).unwrap();
+        assert_eq!(asked["channels"][0]["depth"], 9);
     }
 }

@@ -1,10 +1,11 @@
 //! The overview, its past and its changes: what v1.3.0 does not have.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use flate2::read::GzDecoder;
 use nsq_tests::admin::Watched;
+use nsq_tests::http::Request;
 use nsq_tests::process::Signal;
 use nsq_tests::stats::eventually;
 use nsq_tests::{Admin, PATIENCE, differences};
@@ -226,6 +227,12 @@ fn all_viewers_are_shown_one_sampling() {
     for _ in 0..50 {
         assert_eq!(admin.get("/api/overview").status, 200);
     }
+    let gzipped = Request::new("GET", "/api/overview").header("Accept-Encoding: gzip").send(admin.http);
+    assert_eq!(gzipped.header("Content-Encoding"), Some("gzip"));
+    let mut text = String::new();
+    GzDecoder::new(&gzipped.body[..]).read_to_string(&mut text).expect("it is whole");
+    let overview: Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(overview["totals"]["nodes"], 1);
     let asked = |line: &&String| line.contains("querying nsqd") && line.contains("INFO");
     assert_eq!(admin.process().log_lines().iter().filter(asked).count(), 0);
     // Without sampling there is nothing to show.
