@@ -101,7 +101,8 @@ impl Access {
         password: String,
     ) -> Result<(String, Visitor), LoginError> {
         let users = self.users.as_ref().ok_or(LoginError::NoLogin)?;
-        self.throttle.try_once(from, Instant::now()).map_err(LoginError::TooMany)?;
+        let tried = Instant::now();
+        self.throttle.try_once(from, tried).map_err(LoginError::TooMany)?;
         let user = users.find(name).cloned();
         // It is never closed.
         let _permit = self.checks.acquire().await;
@@ -116,7 +117,7 @@ impl Access {
         let (true, Some(role), Some(secret)) = (is_right, role, secret()) else {
             return Err(LoginError::Wrong);
         };
-        self.throttle.succeeded(from);
+        self.throttle.succeeded(from, tried);
         self.sessions.begin(secret.clone(), name, role, Instant::now());
         Ok((secret, Visitor { name: name.to_owned(), role }))
     }

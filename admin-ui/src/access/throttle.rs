@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How many wrong passwords an address may give within [`WINDOW`].
-const FAILURES_MAX: u32 = 5;
+const FAILURES_MAX: usize = 5;
 
-/// After how long without a wrong password an address begins anew.
+/// For how long a wrong password counts.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// How many addresses are remembered; while there are more, nobody may try.
@@ -22,11 +22,8 @@ const NO_PANIC: &str = "no code panics while it holds the failures";
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<HashMap<IpAddr, Failures>>);
 
-#[derive(Debug, Clone, Copy)]
-struct Failures {
-    count: u32,
-    last: Instant,
-}
+/// When each was given, in the order in which they came; never more than [`FAILURES_MAX`].
+type Failures = Vec<Instant>;
 
 impl Throttle {
     /// Counts a try as wrong until [`succeeded`](Self::succeeded) says otherwise, so that many at once do not pass; or
@@ -37,23 +34,31 @@ impl Throttle {
     pub(super) fn try_once(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let address = network(address);
         let mut failures = self.0.lock().expect(NO_PANIC);
-        failures.retain(|_, failed| now.saturating_duration_since(failed.last) < WINDOW);
+        let counts = |given: &Instant| now.saturating_duration_since(*given) < WINDOW;
+        failures.retain(|_, failed| {
+            failed.retain(counts);
+            !failed.is_empty()
+        });
         if failures.len() >= ADDRESSES_MAX && !failures.contains_key(&address) {
             return Err(WINDOW);
         }
-        let failed = failures.entry(address).or_insert(Failures { count: 0, last: now });
-        if failed.count >= FAILURES_MAX {
-            return Err(WINDOW.saturating_sub(now.saturating_duration_since(failed.last)));
+        let failed = failures.entry(address).or_default();
+        if failed.len() >= FAILURES_MAX {
+            // Then the first of them counts no longer.
+            let first = failed.iter().min().copied().unwrap_or(now);
+            return Err(WINDOW.saturating_sub(now.saturating_duration_since(first)));
         }
-        *failed = Failures { count: failed.count + 1, last: now };
+        failed.push(now);
         Ok(())
     }
 
-    /// The password was right: that try does not count. Those before it do, or whoever has an account could go on guessing
-    /// the passwords of others.
-    pub(super) fn succeeded(&self, address: IpAddr) {
-        if let Some(failed) = self.0.lock().expect(NO_PANIC).get_mut(&network(address)) {
-            failed.count = failed.count.saturating_sub(1);
+    /// The password tried at that time was right: that try does not count. The others do, or whoever has an account could go on
+    /// guessing the passwords of others.
+    pub(super) fn succeeded(&self, address: IpAddr, tried: Instant) {
+        let mut failures = self.0.lock().expect(NO_PANIC);
+        let Some(failed) = failures.get_mut(&network(address)) else { return };
+        if let Some(index) = failed.iter().position(|given| *given == tried) {
+            failed.remove(index);
         }
     }
 }
@@ -83,7 +88,7 @@ mod tests {
         assert_eq!(throttle.try_once(address(2), now), Ok(()));
         assert_eq!(throttle.try_once(address(1), now + WINDOW), Ok(()));
         // One that was right takes back itself.
-        throttle.succeeded(address(1));
+        throttle.succeeded(address(1), now + WINDOW);
         for _ in 0..FAILURES_MAX {
             assert_eq!(throttle.try_once(address(1), now + WINDOW), Ok(()));
         }
@@ -97,9 +102,30 @@ mod tests {
             assert_eq!(throttle.try_once(address, now), Ok(()));
         }
         assert_eq!(throttle.try_once(address, now), Ok(()));
-        throttle.succeeded(address);
+        throttle.succeeded(address, now);
         assert_eq!(throttle.try_once(address, now), Ok(()));
         assert_eq!(throttle.try_once(address, now), Err(WINDOW));
+    }
+
+    #[test]
+    fn a_right_password_keeps_no_wrong_one_alive() {
+        let (throttle, start, address) = (Throttle::default(), Instant::now(), IpAddr::from([10, 0, 0, 1]));
+        let second = |number: u64| start + Duration::from_secs(number);
+        // Behind a proxy all have one address: a typing error every half minute, and right ones between them.
+        for number in 0..100 {
+            assert_eq!(throttle.try_once(address, second(30 * number)), Ok(()));
+            let right = second(30 * number + 15);
+            assert_eq!(throttle.try_once(address, right), Ok(()));
+            throttle.succeeded(address, right);
+        }
+        // How long to wait is told by the first of those that count.
+        let throttle = Throttle::default();
+        for number in 0..5 {
+            assert_eq!(throttle.try_once(address, second(number)), Ok(()));
+        }
+        assert_eq!(throttle.try_once(address, second(10)), Err(Duration::from_secs(50)));
+        assert_eq!(throttle.try_once(address, second(60)), Ok(()));
+        assert_eq!(throttle.try_once(address, second(60)), Err(Duration::from_secs(1)));
     }
 
     #[test]
