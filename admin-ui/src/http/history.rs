@@ -52,7 +52,8 @@ pub(super) async fn show(State(site): State<Arc<Site>>, _: Viewer, query: Query)
         let (first, points) = ring.until(history.last_step(step, now_s()));
         let count = i64::try_from(points.len()).unwrap_or(i64::MAX);
         let known = since.map_or(0, |since| since.div_euclid(step).saturating_add(1).saturating_sub(first));
-        let known = known.clamp(0, count);
+        // What is known of a time to come was told before the clock was set back: it is told anew.
+        let known = if known > count { 0 } else { known.max(0) };
         body.start = first.saturating_add(known).saturating_mul(step);
         let mut columns: [Vec<Option<f64>>; MEASURES] =
             std::array::from_fn(|_| Vec::with_capacity(points.len()));
