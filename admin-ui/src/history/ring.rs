@@ -127,9 +127,9 @@ impl Ring {
     pub fn until(&self, step: i64) -> (i64, impl ExactSizeIterator<Item = &Point>) {
         let missing = self.missing(step);
         let over = (self.points.len() + missing).saturating_sub(self.points_max).min(self.points.len());
-        let count = i64::try_from(self.points.len() - over).unwrap_or(i64::MAX);
-        let first = self.newest.saturating_sub(count).saturating_add(1);
         let all: Vec<&Point> = self.points.iter().skip(over).chain(repeat_n(&UNKNOWN, missing)).collect();
+        let count = i64::try_from(all.len()).unwrap_or(i64::MAX);
+        let first = self.newest.max(step).saturating_sub(count).saturating_add(1);
         (first, all.into_iter())
     }
 
@@ -213,7 +213,8 @@ mod tests {
         (1..4).for_each(|step| ring.push(step, point(step as f64), 0));
         assert_eq!(until(&ring, 2), (1, vec![Some(1.0), Some(2.0), Some(3.0)]));
         assert_eq!(until(&ring, 5), (2, vec![Some(2.0), Some(3.0), None, None]));
-        assert_eq!(until(&ring, 99), (4, vec![None; 4]));
+        // What ended long ago is unknown up to now, not just after its end.
+        assert_eq!(until(&ring, 99), (96, vec![None; 4]));
     }
 
     #[test]
