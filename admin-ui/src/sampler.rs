@@ -226,12 +226,13 @@ impl Sampler {
     /// else the address it is asked at.
     fn named(&mut self, producers: Vec<Producer>, failures: &Failures) -> Vec<(String, String, String)> {
         let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
+        // One that is asked at two addresses is known by both, so that it is one when it does not answer at either.
+        for producer in producers.iter().filter(|producer| !producer.described_at.is_empty()) {
+            self.names.insert(producer.described_at.clone(), producer.address.clone());
+        }
         let mut producers = each_once(producers);
         producers.retain(|producer| producer.address.len() <= ADDRESS_BYTES_MAX);
         for producer in producers {
-            if !producer.described_at.is_empty() {
-                self.names.insert(producer.described_at, producer.address.clone());
-            }
             named.insert(producer.address, (producer.hostname, producer.version));
         }
         if self.sampling.cluster.is_direct() {

@@ -180,7 +180,16 @@ fn a_node_that_was_never_there_is_shown_by_the_address_it_is_asked_at() {
     let dead = node.kill();
     let admin = Admin::with(&[&format!("--nsqd-http-address={name}"), "--nsqd-http-address=127.0.0.1:1"]);
     assert_eq!(names(&admin), [("127.0.0.1:1".to_owned(), false), (name.clone(), false)]);
-    let _alive = dead.start_in_place();
-    let both = [("127.0.0.1:1".to_owned(), false), (other, true)];
+    let alive = dead.start_in_place();
+    let both = [("127.0.0.1:1".to_owned(), false), (other.clone(), true)];
     eventually("the name it says", || names(&admin), |names| *names == both);
+
+    // Asked at two addresses it is one, also when it dies.
+    let twice = [&other, &name].map(|at| format!("--nsqd-http-address={at}"));
+    let admin = Admin::with(&twice);
+    assert_eq!(names(&admin), [(other.clone(), true)]);
+    let _dead = alive.kill();
+    let warnings = || admin.get("/api/overview").json()["warnings"].as_array().map_or(0, Vec::len);
+    eventually("both addresses to fail", warnings, |count| *count == 2);
+    assert_eq!(names(&admin), [(other, false)]);
 }
