@@ -144,27 +144,22 @@ enum Turn {
     /// At once: it never was.
     New,
     /// It has not answered yet.
-    Asked(Instant),
+    Asked,
     /// At the first tick from then on.
     From(Instant),
 }
 
 impl Turn {
-    /// After an answer, or after there was none: a node that fails is asked no less often than the others, to hear when it
-    /// no longer does.
-    fn after(self, answered: bool, now: Instant) -> Self {
-        match self {
-            Self::Asked(since) if answered => {
-                Self::From(now + now.saturating_duration_since(since).saturating_mul(REST))
-            }
-            _ => Self::From(now),
-        }
+    /// After an answer that took so long, or after there was none: a node that fails is asked no less often than the others,
+    /// to hear when it no longer does.
+    fn after(answer_took: Option<Duration>, now: Instant) -> Self {
+        Self::From(answer_took.map_or(now, |took| now + took.saturating_mul(REST)))
     }
 
     fn is_due(self, now: Instant) -> bool {
         match self {
             Self::New => true,
-            Self::Asked(_) => false,
+            Self::Asked => false,
             Self::From(from) => from <= now,
         }
     }
@@ -172,7 +167,7 @@ impl Turn {
 
 enum Heard {
     Who(Result<Vec<Producer>, NobodyAnswered>, Failures),
-    Node(String, Result<Stats, AskError>),
+    Node(String, Result<Stats, AskError>, Duration),
 }
 
 impl Sampler {
@@ -192,7 +187,7 @@ impl Sampler {
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Who(who, failures) => self.hear_who(who, failures),
-            Heard::Node(node, answer) => self.hear_node(&node, answer),
+            Heard::Node(node, answer, took) => self.hear_node(&node, answer, took),
         }
     }
 
@@ -263,10 +258,10 @@ impl Sampler {
         self.sampled.recorder().keep_nodes(named);
     }
 
-    fn hear_node(&mut self, node: &str, answer: Result<Stats, AskError>) {
+    fn hear_node(&mut self, node: &str, answer: Result<Stats, AskError>, took: Duration) {
         let now_ms = self.sampled.now_ms();
         let Some(Asked { turn, .. }) = self.nodes.get_mut(node) else { return };
-        *turn = turn.after(answer.is_ok(), Instant::now());
+        *turn = Turn::after(answer.is_ok().then_some(took), Instant::now());
         match answer {
             Ok(stats) => self.sampled.recorder().observe(node, now_ms, stats),
             Err(error) => self.sampled.recorder().failed(node, now_ms, error.to_string()),
@@ -297,16 +292,18 @@ impl Sampler {
 
     fn ask_nodes(&mut self, is_due: impl Fn(Turn) -> bool) {
         for (node, Asked { turn, .. }) in self.nodes.iter_mut().filter(|(_, asked)| is_due(asked.turn)) {
-            *turn = Turn::Asked(Instant::now());
+            *turn = Turn::Asked;
             let (upstream, say) = (Arc::clone(&self.sampling.cluster.upstream), self.say.clone());
             let (node, room) = (node.clone(), Arc::clone(&self.room));
             tokio::spawn(async move {
                 // It is never closed.
                 let _permit = room.acquire().await;
+                // Waiting for room was no work of the node.
+                let asked = Instant::now();
                 let wanted = Wanted { topic: None, channel: None, with_clients: true };
                 let target = stats_target(wanted);
                 let answer = upstream.stats(&node, &target, Asking::ToSample).await;
-                let _ = say.send(Heard::Node(node, answer)).await;
+                let _ = say.send(Heard::Node(node, answer, asked.elapsed())).await;
             });
         }
     }
@@ -354,12 +351,15 @@ mod tests {
     fn a_node_that_answers_fast_is_asked_at_each_tick_and_a_slow_one_rests() {
         let asked = Instant::now();
         let after = |ms: u64| asked + Duration::from_millis(ms);
-        assert!(Turn::New.is_due(asked) && !Turn::Asked(asked).is_due(after(60_000)));
+        assert!(Turn::New.is_due(asked) && !Turn::Asked.is_due(after(60_000)));
+        let took = |ms: u64| Some(Duration::from_millis(ms));
         // A tick may come a little sooner after the one before than an interval.
-        let fast = Turn::Asked(asked).after(true, after(2));
+        let fast = Turn::after(took(2), after(2));
         assert!(fast.is_due(after(990)));
-        let slow = Turn::Asked(asked).after(true, after(500));
+        let slow = Turn::after(took(500), after(500));
         assert!(!slow.is_due(after(2_000)) && slow.is_due(after(2_500)));
-        assert!(Turn::Asked(asked).after(false, after(5_000)).is_due(after(5_001)));
+        assert!(Turn::after(None, after(5_000)).is_due(after(5_001)));
+        // One that waited for room itself rests no longer for that.
+        assert!(Turn::after(took(2), after(9_000)).is_due(after(9_010)));
     }
 }
