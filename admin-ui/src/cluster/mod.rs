@@ -95,7 +95,7 @@ impl Cluster {
         if self.is_direct() {
             let wanted = Wanted { topic: None, channel: None, with_clients: false };
             let target = stats_target(wanted);
-            let answers = self.ask_nsqds(&target, Asking::ForAViewer).await.answers(failures)?;
+            let answers = self.ask_nsqds(&target).await.answers(failures)?;
             names.extend(answers.into_iter().flat_map(|(_, stats)| topic_names(stats)));
         } else {
             let answers = self.ask_lookupds::<lookup::Topics>("/topics").await.answers(failures)?;
@@ -241,11 +241,11 @@ impl Cluster {
         asked.await.answers(failures)
     }
 
-    async fn ask_nsqds(&self, target: &str, asking: Asking) -> query::Asked<String, Stats> {
+    async fn ask_nsqds(&self, target: &str) -> query::Asked<String, Stats> {
         let upstream = &self.upstream;
         ask_all(Service::Nsqd, self.nsqds.clone(), |host: &String| {
             let (upstream, host, target) = (Arc::clone(upstream), host.clone(), target.to_owned());
-            async move { upstream.stats(&host, &target, asking).await }
+            async move { upstream.stats(&host, &target, Asking::ForAViewer).await }
         })
         .await
     }
