@@ -74,7 +74,8 @@ impl History {
         now_s.div_euclid(step_s).saturating_sub(later)
     }
 
-    /// Adds what is known at a time, in Unix seconds. Subjects that come first have room first.
+    /// Adds what is known at a time, in Unix seconds. Subjects that come first have room first, and what is no topic takes that of
+    /// one where there is no other.
     pub fn push(
         &mut self,
         now_s: i64,
@@ -82,13 +83,12 @@ impl History {
     ) {
         self.left_out = 0;
         for (subject, numbers) in numbers {
-            let has_room = self.series.len() < SERIES_MAX;
-            match self.series.get_mut(&subject) {
-                Some(series) => series.push(now_s, numbers, self.interval_s),
-                None if has_room => {
-                    self.series.entry(subject).or_default().push(now_s, numbers, self.interval_s);
-                }
-                None => self.left_out += 1,
+            if let Some(series) = self.series.get_mut(&subject) {
+                series.push(now_s, numbers, self.interval_s);
+            } else if self.make_room(&subject) {
+                self.series.entry(subject).or_default().push(now_s, numbers, self.interval_s);
+            } else {
+                self.left_out += 1;
             }
         }
         // Where there is no room, what has ended makes it sooner.
@@ -97,6 +97,19 @@ impl History {
             self.series.retain(|_, series| now_s.saturating_sub(series.newest_s()) <= kept_s);
             self.forgot_at_s = now_s;
         }
+    }
+
+    /// Whether there is room for a series about that: if there is none, the last topic's is given up for anything else.
+    fn make_room(&mut self, subject: &Subject) -> bool {
+        if self.series.len() < SERIES_MAX {
+            return true;
+        }
+        if matches!(subject, Subject::Topic(_)) {
+            return false;
+        }
+        let topics = Subject::Topic(String::new())..Subject::Channel(String::new(), String::new());
+        let last = self.series.range(topics).next_back().map(|(topic, _)| topic.clone());
+        last.is_some_and(|topic| self.series.remove(&topic).is_some())
     }
 
     /// The series about something.
@@ -143,6 +156,22 @@ mod tests {
         assert!(series.bytes() <= SERIES_BYTES_MAX, "{}", series.bytes());
         let subjects = 1_000 + 1_000 + 10 + 1;
         assert!(subjects * SERIES_BYTES_MAX <= 52_000_000);
+    }
+
+    #[test]
+    fn topics_make_room_for_all_else() {
+        let mut history = History::default();
+        let topic = |number: usize| (Subject::Topic(format!("{number:05}")), numbers());
+        let channel = |number: usize| (Subject::Channel("t".to_owned(), number.to_string()), numbers());
+        history.push(1_000, (0..SERIES_MAX).map(topic));
+        history.push(1_001, (0..3).map(channel).chain((0..SERIES_MAX).map(topic)));
+        assert_eq!((history.series.len(), history.left_out()), (SERIES_MAX, 3));
+        assert!((0..3).all(|number| history.series(&channel(number).0).is_some()));
+        let is_kept = |number| history.series(&topic(number).0).is_some();
+        assert!(is_kept(SERIES_MAX - 4) && !is_kept(SERIES_MAX - 3));
+        // Where there is no topic left, nothing makes room.
+        history.push(1_002, (0..SERIES_MAX + 1).map(channel));
+        assert_eq!((history.series.len(), history.left_out()), (SERIES_MAX, 1));
     }
 
     #[test]
