@@ -10,6 +10,7 @@ use nsq::api::json::to_go_json;
 use nsq::daemon::http::plain_text;
 
 use super::Site;
+use super::finished::ForEverybody;
 use crate::assets;
 
 pub(super) async fn index(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
@@ -27,6 +28,7 @@ pub(super) async fn asset(State(site): State<Arc<Site>>, Path(name): Path<String
         return plain_text(StatusCode::NOT_FOUND, "NOT_FOUND");
     };
     let mut response = bytes.into_response();
+    response.extensions_mut().insert(ForEverybody);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(assets::content_type(&name)));
     // The built files have their content in their names; those of a directory change under the same name.

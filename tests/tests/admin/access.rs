@@ -101,7 +101,10 @@ fn one_logs_in_and_may_do_what_his_role_allows() {
     std::fs::write(&file, users).expect("it can be written");
     let watched = Watched::start(1, &[]);
     watched.make(0, "t", &["c"]);
-    let admin = watched.admin(&[&format!("--auth-file={}", file.display())]);
+    let page = tempfile::tempdir().expect("the temporary directory is writable");
+    std::fs::write(page.path().join("main.js"), "x").expect("it can be written");
+    let files = format!("--dev-static-dir={}", page.path().display());
+    let admin = watched.admin(&[&format!("--auth-file={}", file.display()), &files]);
     assert_eq!(admin.get("/ping").status, 200);
     assert_eq!(admin.get("/").status, 200);
     assert!(!admin.get("/").text().contains(&watched.lookupds[0].http.to_string()));
@@ -127,6 +130,11 @@ fn one_logs_in_and_may_do_what_his_role_allows() {
         let with = |method: &str, path: &str, body: &str| send(&admin, method, path, body, &[&cookie]).status;
         let topics = send(&admin, "GET", "/api/topics", "", &[&cookie]);
         assert_eq!((topics.status, topics.header("Cache-Control")), (200, Some("no-store")));
+        // The page holds settings; its files are everybody's.
+        let page = send(&admin, "GET", "/", "", &[&cookie]);
+        assert_eq!(page.header("Cache-Control"), Some("no-store"));
+        let file = send(&admin, "GET", "/static/main.js", "", &[&cookie]);
+        assert_eq!((file.status, file.header("Cache-Control")), (200, Some("no-cache")));
         assert_eq!(with("POST", "/api/topics/t", PAUSE), *pause_status);
         assert_eq!(with("POST", "/api/topics/t", empty), *empty_status);
         assert_eq!(with("GET", "/config/graphite_url", ""), *empty_status);
