@@ -78,6 +78,28 @@ fn trouble_comes_and_goes() {
 }
 
 #[test]
+fn a_consumer_that_finishes_nothing_is_told_by_what_times_out() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let watched = Watched::start(1, &["--msg-timeout=1s"]);
+    watched.make(0, "t", &["c"]);
+    let admin = watched.admin(&["--sample-interval=100ms"]);
+    row(&admin, "the channel, before anything timed out", "t", |row| row["timeouts_per_min"] == 0);
+    watched.nodes[0].publish("t", "x");
+    watched.nodes[0].publish("t", "y");
+    let mut stuck = watched.nodes[0].subscribe("t", "c");
+    stuck.ready(1);
+    // Each is counted once, however often one looks.
+    let found = row(&admin, "what timed out", "t", |row| {
+        row["timed_out"].as_u64() >= Some(2) && row["timeouts_per_min"].as_f64() == row["timed_out"].as_f64()
+    });
+    let count = &found["timed_out"];
+    let reason = format!("{count} messages timed out in the last minute");
+    assert_eq!((code(&found), &found["trouble"][0]["reason"]), ("timeouts", &reason.into()));
+}
+
+#[test]
 fn the_past_is_kept_over_a_restart() {
     if !differences::admin_has_extensions() {
         return;
