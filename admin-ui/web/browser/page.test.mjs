@@ -393,6 +393,34 @@ describe("who may what", () => {
         await page.getByLabel("Password").waitFor();
         await close(page);
     });
+
+    it("one who is logged in and comes by a link from elsewhere sees all, and the overview is asked for once", async () => {
+        await make("linked", "workers");
+        const users = join(cluster.directory, "linked-users");
+        await writeFile(users, `vera:viewer:${await hash("secret")}\n`);
+        const guarded = await cluster.admin(`--auth-file=${users}`);
+        const page = await visit(browser, `http://${guarded.http}/`);
+        await page.getByLabel("Name").fill("vera");
+        await page.getByLabel("Password").fill("secret");
+        await button(page, "Log in").click();
+        await row(page, "linked/workers").waitFor();
+        // What the stream would bring does not come: the picture is the one that the index had the browser ask for.
+        await page.route("**/api/live*", (route) => route.abort());
+        const asked = [];
+        page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+        await page.reload();
+        await row(page, "linked/workers").waitFor();
+        assert.equal(asked.filter((path) => path === "/api/overview").length, 1);
+        assert.equal(asked.filter((path) => path === "/api/settings").length, 0);
+        // An alert in another site, which is where a browser keeps the cookie back.
+        await page.route("http://alerts.test/", (route) => route.fulfill({ contentType: "text/html", body: `<a href="http://${guarded.http}/">look</a>` }));
+        await page.goto("http://alerts.test/");
+        await page.getByRole("link", { name: "look" }).click();
+        await row(page, "linked/workers").waitFor();
+        await page.getByRole("link", { name: "Lookup" }).click();
+        await page.getByRole("cell", { name: cluster.lookupd.http }).waitFor();
+        await close(page);
+    });
 });
 
 describe("in trouble", () => {

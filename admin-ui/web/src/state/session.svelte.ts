@@ -34,6 +34,14 @@ class Visitor {
         return this.session?.role === "none";
     }
 
+    /**
+     * Whether the settings may be those that one gets who must log in. By a link from another site a browser comes without
+     * its cookie: the index is made for a stranger, and all that is asked from it is answered to somebody who is inside.
+     */
+    private get isToldAsStranger(): boolean {
+        return this.settings.has_login && this.settings.sample_interval_ms === 0;
+    }
+
     get isOperator(): boolean {
         return may(this.session?.role ?? "none", "operator");
     }
@@ -44,7 +52,9 @@ class Visitor {
 
     async load(): Promise<void> {
         try {
-            this.session = await ask<Session>("api/session");
+            const session = await ask<Session>("api/session");
+            if (session.role !== "none" && this.isToldAsStranger) this.settings = await asked();
+            this.session = session;
             this.failure = "";
         } catch (error) {
             // Whoever was told once who he is sees what there is on; that it is old is said by those who know.
@@ -54,7 +64,7 @@ class Visitor {
 
     async logIn(user: string, password: string): Promise<void> {
         const session = await ask<Session>("api/session", "POST", { user, password });
-        this.settings = { ...UNTOLD, ...(await ask<Settings>("api/settings")) };
+        this.settings = await asked();
         this.session = session;
     }
 
@@ -67,6 +77,10 @@ class Visitor {
     noticed(error: unknown): void {
         if (error instanceof ApiError && error.status === 401 && !this.mustLogIn) void this.load();
     }
+}
+
+async function asked(): Promise<Settings> {
+    return { ...UNTOLD, ...(await ask<Settings>("api/settings")) };
 }
 
 function settings(): Settings {
