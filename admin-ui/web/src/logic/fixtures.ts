@@ -49,7 +49,7 @@ export function overview(at: number, channels: ChannelRow[], nodes: NodeRow[] = 
         nodes: nodes.length,
         topics: new Set(channels.map(({ topic }) => topic)).size,
         channels: channels.filter(({ channel }) => channel !== null).length,
-        in_trouble: channels.filter(({ trouble }) => trouble.length > 0).length,
+        in_trouble: channels.filter(({ trouble }) => trouble.some(({ code }) => code !== "paused")).length,
         depth: 0,
         rate_in: null,
         rate_out: null,

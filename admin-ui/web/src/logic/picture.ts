@@ -3,7 +3,7 @@
 import { key } from "./rows";
 import type { ChannelRow, NodeRow, Overview, Told, Totals, Update, Warning } from "./types";
 
-/** How many depths a sparkline has. */
+/** How many depths a sparkline has, in the stream too. */
 export const SPARK_POINTS = 60;
 
 export interface Picture {

@@ -1,7 +1,7 @@
 // The overview as it is now, for all pages: one stream, as long as somebody is logged in and looks.
 
 import { ApiError, ask } from "../logic/api";
-import { empty, replaced, SPARK_POINTS, updated, type Picture } from "../logic/picture";
+import { empty, replaced, updated, type Picture } from "../logic/picture";
 import { Stream } from "../logic/stream";
 import { isLoud } from "../logic/trouble";
 import type { Overview, Told, Update } from "../logic/types";
@@ -84,7 +84,7 @@ class Live {
     private open(): void {
         if (this.stream !== null) return;
         const silence = Math.max(SILENCE_MS_MIN, SAMPLES_MISSED_MAX * visitor.settings.sample_interval_ms);
-        const source = () => new EventSource(new URL(`api/live?spark=${SPARK_POINTS}`, document.baseURI));
+        const source = () => new EventSource(new URL("api/live", document.baseURI));
         this.stream = new Stream(source, { event: this.event, lost: this.lost }, silence);
         this.stream.start();
     }
