@@ -169,6 +169,16 @@ describe("the overview", () => {
         await close(page);
     });
 
+    it("says of what waits in a paused topic that it is the topic's own", async () => {
+        await make("held-up", "workers");
+        for (const node of cluster.nsqd) await cluster.post(node, "/topic/pause?topic=held-up");
+        await cluster.publish(cluster.nsqd[0], "held-up", ["1", "2"]);
+        const page = await open("?filter=held-up");
+        await row(page, "held-up").getByText("the topic itself").waitFor();
+        await row(page, "held-up/workers").waitFor();
+        await close(page);
+    });
+
     it("shows names as text, whatever they are", async () => {
         await make("strange", "hash#ephemeral");
         cluster.consume(cluster.nsqd[0], "strange", "hash#ephemeral", {

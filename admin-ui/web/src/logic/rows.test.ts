@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { row } from "./fixtures";
-import { clicked, filtered, held, key, sorted, TROUBLE_FIRST } from "./rows";
+import { clicked, filtered, held, key, sorted, TROUBLE_FIRST, withChannels } from "./rows";
 
 const rows = [
     row("clicks/stats", { depth: 5, rate_in: null }),
@@ -10,6 +10,11 @@ const rows = [
     row("orders/mail", { depth: 900 }, "paused"),
     row("bare", { depth: 2 }, "no_channels"),
 ];
+
+it("a topic with a row of its own may have channels all the same", () => {
+    expect([...withChannels([...rows, row("orders", { depth: 3 }, "paused")])]).toEqual(["orders"]);
+    expect([...withChannels(rows)]).toEqual([]);
+});
 
 const names = (list: typeof rows) => list.map(key);
 

@@ -37,6 +37,12 @@ export function key(row: { topic: string; channel: string | null }): string {
     return row.channel === null ? row.topic : `${row.topic}/${row.channel}`;
 }
 
+/** The topics among `rows` that have a row of their own beside those of their channels. */
+export function withChannels(rows: readonly ChannelRow[]): Set<string> {
+    const own = new Set(rows.filter(({ channel }) => channel === null).map(({ topic }) => topic));
+    return new Set(rows.filter(({ topic, channel }) => channel !== null && own.has(topic)).map(({ topic }) => topic));
+}
+
 /**
  * The rows that hold every word of `text` in topic/channel, in any case. `only` is `any` for those in trouble, or the code
  * of a trouble.

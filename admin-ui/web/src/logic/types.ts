@@ -213,7 +213,7 @@ export interface Totals {
     without_history: number;
 }
 
-/** A channel, or a topic without one (`channel` is `null`). */
+/** A channel; or, where `channel` is `null`, a topic: one without a channel, or what waits in the topic itself. */
 export interface ChannelRow {
     topic: string;
     channel: string | null;
