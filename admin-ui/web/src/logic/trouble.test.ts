@@ -27,22 +27,22 @@ describe("a row", () => {
 
 describe("the verdict", () => {
     it("is calm when nothing is wrong", () => {
-        expect(judged([row("a/b")])).toEqual({ level: "ok", text: "Nothing is wrong" });
-        expect(judged([])).toEqual({ level: "ok", text: "Nothing is wrong; there is no channel yet" });
+        expect(judged([row("a/b")])).toEqual({ level: "ok", text: "Nothing is wrong", count: 0 });
+        expect(judged([])).toEqual({ level: "ok", text: "Nothing is wrong; there is no channel yet", count: 0 });
     });
 
     it("does not cry out for what somebody wanted", () => {
-        expect(judged([row("a/b"), row("a/c", {}, "paused")])).toEqual({ level: "note", text: "Nothing is wrong; 1 of 2 rows paused" });
+        expect(judged([row("a/b"), row("a/c", {}, "paused")])).toEqual({ level: "note", text: "Nothing is wrong; 1 of 2 rows paused", count: 0 });
     });
 
     it("counts what needs attention", () => {
-        expect(judged([row("a/b", {}, "no_consumers"), row("a/c")])).toEqual({ level: "bad", text: "1 of 2 rows needs attention" });
-        expect(judged([row("a/b", {}, "timeouts"), row("a/c", {}, "rising")])).toEqual({ level: "warn", text: "2 of 2 rows need attention" });
+        expect(judged([row("a/b", {}, "no_consumers"), row("a/c")])).toEqual({ level: "bad", text: "1 of 2 rows needs attention", count: 1 });
+        expect(judged([row("a/b", {}, "timeouts"), row("a/c", {}, "rising")])).toEqual({ level: "warn", text: "2 of 2 rows need attention", count: 2 });
     });
 
     it("names silent and unwell nodes first", () => {
         const nodes = [node("a:1"), node("b:1", { silent_ms: 3000, reason: "connection refused" }), node("c:1", { health: "NOK - disk" })];
-        expect(judged([row("a/b")], nodes)).toEqual({ level: "bad", text: "1 of 3 nodes does not answer, 1 node is unwell" });
+        expect(judged([row("a/b")], nodes)).toEqual({ level: "bad", text: "1 of 3 nodes does not answer, 1 node is unwell", count: 2 });
         expect(judged([], []).text).toBe("No nsqd is known");
     });
 
@@ -50,8 +50,8 @@ describe("the verdict", () => {
         const { totals, nodes } = overview(0, []);
         const of = (silent: number) => verdict(totals, [], nodes, { all: 2, silent });
         expect(of(0).level).toBe("ok");
-        expect(of(1)).toEqual({ level: "warn", text: "1 of 2 nsqlookupds does not answer" });
-        expect(of(2)).toEqual({ level: "bad", text: "2 of 2 nsqlookupds do not answer" });
+        expect(of(1)).toEqual({ level: "warn", text: "1 of 2 nsqlookupds does not answer", count: 1 });
+        expect(of(2)).toEqual({ level: "bad", text: "2 of 2 nsqlookupds do not answer", count: 2 });
     });
 });
 

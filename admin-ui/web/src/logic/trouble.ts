@@ -81,6 +81,8 @@ export function groups(rows: readonly ChannelRow[]): Group[] {
 export interface Verdict {
     level: Level | "ok";
     text: string;
+    /** How many things somebody should look at: rows, nodes, nsqlookupds. */
+    count: number;
 }
 
 /** How many nsqlookupds there are, and how many of them do not answer. */
@@ -91,7 +93,7 @@ interface Lookups {
 
 /** The one sentence that answers "is anything wrong?". */
 export function verdict(totals: Totals, rows: readonly ChannelRow[], nodes: readonly NodeRow[], lookups: Lookups = { all: 0, silent: 0 }): Verdict {
-    if (nodes.length === 0) return { level: "bad", text: "No nsqd is known" };
+    if (nodes.length === 0) return { level: "bad", text: "No nsqd is known", count: 1 };
     const silent = nodes.filter((node) => state(node) === "silent").length;
     const unwell = nodes.filter((node) => state(node) === "unwell").length;
     const loud = rows.filter(isLoud);
@@ -104,10 +106,10 @@ export function verdict(totals: Totals, rows: readonly ChannelRow[], nodes: read
     if (needy > 0) parts.push(`${needy} of ${plural(rows.length, "row")} ${needy === 1 ? "needs" : "need"} attention`);
     if (parts.length > 0) {
         const isBad = silent + unwell > 0 || (lookups.silent > 0 && lookups.silent >= lookups.all) || loud.some((row) => level(row) === "bad");
-        return { level: isBad ? "bad" : "warn", text: parts.join(", ") };
+        return { level: isBad ? "bad" : "warn", text: parts.join(", "), count: lookups.silent + silent + unwell + needy };
     }
     const paused = rows.length - rows.filter((row) => level(row) === null).length;
-    if (paused > 0) return { level: "note", text: `Nothing is wrong; ${paused} of ${plural(rows.length, "row")} paused` };
-    if (totals.channels === 0) return { level: "ok", text: "Nothing is wrong; there is no channel yet" };
-    return { level: "ok", text: "Nothing is wrong" };
+    if (paused > 0) return { level: "note", text: `Nothing is wrong; ${paused} of ${plural(rows.length, "row")} paused`, count: 0 };
+    if (totals.channels === 0) return { level: "ok", text: "Nothing is wrong; there is no channel yet", count: 0 };
+    return { level: "ok", text: "Nothing is wrong", count: 0 };
 }

@@ -3,8 +3,8 @@
 import { ApiError, ask } from "../logic/api";
 import { empty, replaced, updated, type Picture } from "../logic/picture";
 import { Stream } from "../logic/stream";
-import { isLoud } from "../logic/trouble";
-import type { Overview, Told, Update } from "../logic/types";
+import { verdict, type Verdict } from "../logic/trouble";
+import type { Overview, Told, Update, Warning } from "../logic/types";
 import { visitor } from "./session.svelte";
 
 /** So many samples may fail to come before the connection counts as dead. */
@@ -34,8 +34,14 @@ class Live {
         return this.picture.at > 0;
     }
 
-    /** How many rows somebody should look at. */
-    readonly loud: number = $derived(this.picture.rows.filter(isLoud).length);
+    /** The nsqlookupds that do not answer, and why. */
+    readonly deaf: Warning[] = $derived(this.picture.warnings.filter(({ service }) => service === "nsqlookupd"));
+
+    /** Whether anything is wrong; `null` as long as that is not known. */
+    readonly verdict: Verdict | null = $derived.by(() => {
+        const lookups = { all: Math.max(visitor.settings.nsqlookupd.length, this.deaf.length), silent: this.deaf.length };
+        return this.isKnown ? verdict(this.picture.totals, this.picture.rows, this.picture.nodes, lookups) : null;
+    });
 
     start(): void {
         if (!this.isOn || this.isRunning) return;

@@ -34,14 +34,6 @@ class Visitor {
         return this.session?.role === "none";
     }
 
-    /**
-     * Whether the settings may be those that one gets who must log in. By a link from another site a browser comes without
-     * its cookie: the index is made for a stranger, and all that is asked from it is answered to somebody who is inside.
-     */
-    private get isToldAsStranger(): boolean {
-        return this.settings.has_login && this.settings.sample_interval_ms === 0;
-    }
-
     get isOperator(): boolean {
         return may(this.session?.role ?? "none", "operator");
     }
@@ -53,13 +45,25 @@ class Visitor {
     async load(): Promise<void> {
         try {
             const session = await ask<Session>("api/session");
-            if (session.role !== "none" && this.isToldAsStranger) this.settings = await asked();
+            // By a link from another site a browser comes without its cookie: the index is made for a stranger, and all that is
+            // asked from it is answered to somebody who is inside.
+            if (session.role !== "none" && isForStrangers(this.settings)) this.settings = await asked();
             this.session = session;
             this.failure = "";
         } catch (error) {
             // Whoever was told once who he is sees what there is on; that it is old is said by those who know.
             if (this.session === null) this.failure = reason(error);
         }
+    }
+
+    /** Asks what the server tells about itself once more: `/config` changes who the nsqlookupds are. */
+    async refresh(): Promise<void> {
+        if (!this.isInside) return;
+        // What failed is said by those who ask for more.
+        const told = await asked().catch(() => this.settings);
+        // The session ended: what the page shows is of before, and so are the settings that it was told then.
+        if (isForStrangers(told) && !isForStrangers(this.settings)) return this.load();
+        this.settings = told;
     }
 
     async logIn(user: string, password: string): Promise<void> {
@@ -77,6 +81,11 @@ class Visitor {
     noticed(error: unknown): void {
         if (error instanceof ApiError && error.status === 401 && !this.mustLogIn) void this.load();
     }
+}
+
+/** Whether these may be what one is told who must log in. */
+function isForStrangers(settings: Settings): boolean {
+    return settings.has_login && settings.sample_interval_ms === 0;
 }
 
 async function asked(): Promise<Settings> {
