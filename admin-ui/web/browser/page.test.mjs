@@ -490,6 +490,21 @@ describe("in trouble", () => {
         cluster.nsqd.splice(cluster.nsqd.indexOf(node), 1);
         await close(page);
     });
+
+    it("other nsqlookupds than before are shown when somebody looks, one named twice too", async () => {
+        const own = await cluster.admin();
+        const page = await visit(browser, `http://${own.http}/lookup`);
+        const cells = page.getByRole("cell", { name: cluster.lookupd.http, exact: true });
+        await cells.waitFor();
+        const addresses = JSON.stringify([cluster.lookupd.http, cluster.lookupd.http]);
+        await fetch(`http://${own.http}/config/nsqlookupd_http_addresses`, { method: "PUT", body: addresses });
+        await page.getByRole("link", { name: "Counter", exact: true }).click();
+        await page.getByRole("heading", { level: 1, name: "Counter" }).waitFor();
+        await page.getByRole("link", { name: "Lookup", exact: true }).click();
+        await cells.nth(1).waitFor();
+        await close(page);
+        await own.stop();
+    });
 });
 
 describe("everywhere", () => {
