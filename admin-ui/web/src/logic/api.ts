@@ -85,8 +85,19 @@ const WORDS: Record<string, string> = {
     NO_JSON: "What answered is not nsqadmin.",
 };
 
+/** Nobody could be asked, and why. */
+const NOBODY = /^UPSTREAM_ERROR: failed to query any (\w+): (.*)$/s;
+
 function words(status: number, code: string): string {
+    const nobody = NOBODY.exec(code);
+    if (nobody !== null) return nobodyAnswered(nobody[1] ?? "", nobody[2] ?? "");
     if (Object.hasOwn(WORDS, code)) return WORDS[code] ?? code;
     if (status === 0) return "nsqadmin does not answer.";
     return code === "" ? `nsqadmin answered with status ${status}.` : code;
+}
+
+/** `No nsqlookupd answers: a:4161 (connection refused), b:4161 (connection refused).` Each failure has a line, and names the service. */
+function nobodyAnswered(service: string, failures: string): string {
+    const all = failures.split("\n").filter(Boolean).map((failure) => failure.replace(/^\S+ (\S+): (.*)$/, "$1 ($2)"));
+    return `No ${service} answers${all.length === 0 ? "" : `: ${all.join(", ")}`}.`;
 }

@@ -89,6 +89,9 @@ it("errors of the server are told in words", async () => {
     await expect(ask("api/x")).rejects.toThrow("There is no topic of that name.");
     answer(502, '{"message":"UPSTREAM_ERROR: nobody"}');
     await expect(ask("api/x")).rejects.toThrow("UPSTREAM_ERROR: nobody");
+    const refused = (host: string) => `nsqlookupd ${host}: connection refused`;
+    answer(502, JSON.stringify({ message: `UPSTREAM_ERROR: failed to query any nsqlookupd: ${refused("a:1")}\n${refused("[::1]:2")}` }));
+    await expect(ask("api/x")).rejects.toThrow("No nsqlookupd answers: a:1 (connection refused), [::1]:2 (connection refused).");
     answer(500, "<html>");
     await expect(ask("api/x")).rejects.toThrow("nsqadmin answered with status 500.");
     answer(200, "<html>");
