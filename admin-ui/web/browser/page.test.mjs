@@ -328,7 +328,7 @@ describe("a topic", () => {
         await dialog(page).getByLabel("How many").fill("3");
         await dialog(page).getByLabel("Node").selectOption(cluster.nsqd[1].http);
         await dialog(page).getByRole("button", { name: "Publish" }).click();
-        await dialog(page).getByText("Done.", { exact: true }).waitFor();
+        await dialog(page).getByText(`3 messages published to ${cluster.nsqd[1].http}.`).waitFor();
         assert.equal((await channelOf(cluster.nsqd[1], "publishing", "workers")).depth, 3);
         await close(page);
     });

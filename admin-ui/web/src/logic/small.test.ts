@@ -10,7 +10,7 @@ import { address, missingLookups } from "./node";
 import { may } from "./role";
 import type { Client, Node } from "./types";
 import { part } from "./window";
-import { consequences, nameToType, title } from "./wishes";
+import { consequences, nameToType, published, title } from "./wishes";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -80,6 +80,16 @@ it("what is about to be lost is said in numbers", () => {
     expect(consequences("delete", topic).join(" ")).toMatch(/7,234 waiting.*4 channels go with it.*2 consumers are connected/);
     expect(consequences("empty", topic)[0]).toMatch(/^1,234 messages that no channel/);
     expect(nameToType("delete", topic)).toBe("orders");
+});
+
+it("what was published is counted", () => {
+    const outcome = (request: string, ok = true) => ({ node: "a:1", service: "nsqd", request, ok, reason: "" });
+    expect(published([outcome("/pub")], 1)).toBe("1 message published to a:1.");
+    expect(published([outcome("/mpub")], 5)).toBe("5 messages published to a:1.");
+    expect(published([outcome("/pub, 100 times")], 100)).toBe("100 messages published to a:1.");
+    expect(published([outcome("/pub, 3 times"), outcome("/pub", false)], 10)).toBe("3 of 10 messages published to a:1.");
+    expect(published([outcome("/pub"), outcome("/pub", false)], 10)).toBe("1 of 10 messages published to a:1.");
+    expect(published([outcome("/pub", false)], 1)).toBe("No message was published.");
 });
 
 it("errors of the server are told in words", async () => {

@@ -1,6 +1,7 @@
 // What is said before something is done: the numbers of now, and what will be lost.
 
 import { count, plural } from "./format";
+import type { Outcome } from "./types";
 
 /** What is about to be changed, as far as it is known. */
 export interface Target {
@@ -62,6 +63,16 @@ export function consequences(action: Action, target: Target): string[] {
                 "It cannot be undone.",
             ];
     }
+}
+
+/** How many of the messages that were to be published went where. */
+export function published(outcomes: readonly Outcome[], wanted: number): string {
+    const done = outcomes.find(({ ok }) => ok);
+    if (done === undefined) return "No message was published.";
+    // Messages that are published one by one have a line together, which says how many they were.
+    const times = /, (\d+) times$/.exec(done.request)?.[1];
+    const all = done.request === "/mpub" ? wanted : Number(times ?? 1);
+    return `${all < wanted ? `${count(all)} of ` : ""}${plural(wanted, "message")} published to ${done.node}.`;
 }
 
 function waiting(target: Target): string {
