@@ -10,6 +10,9 @@ export interface Column<T> {
     text: (one: T) => string;
 }
 
+/** Why the rates of a node, or of all, do not say whether the consumers keep up. */
+export const SUMS_TITLE = "In counts a message once in its topic, Out once in each channel that finished it: the two are not to be compared";
+
 export const DEPTHS: Column<Topic | Channel>[] = [
     { name: "Depth", text: (one) => short(one.depth) },
     { name: "Memory + disk", title: "in memory + on disk", text: (one) => `${short(one.memory_depth)} + ${short(one.backend_depth)}` },
