@@ -151,6 +151,8 @@ describe("the overview", () => {
         await page.waitForFunction(() => document.querySelector("tbody th")?.title === "filter-a/one");
         assert.equal(await page.getByRole("searchbox").inputValue(), "FILTER");
         assert.equal(await page.locator("tbody tr").count(), 2);
+        await page.getByRole("searchbox").press("Enter");
+        assert.equal(await page.evaluate(() => document.activeElement?.closest("tr")?.querySelector("th")?.title), "filter-a/one");
         await page.getByLabel("Only trouble").check();
         await row(page, "filter-a/one").waitFor({ state: "detached" });
         await row(page, "filter-b/two").waitFor();
@@ -177,6 +179,39 @@ describe("the overview", () => {
         await row(page, "held-up").getByText("the topic itself").waitFor();
         await row(page, "held-up/workers").waitFor();
         await close(page);
+    });
+
+    it("names the topics that only the nsqlookupds know", async () => {
+        const page = await open();
+        await button(page, "Create…").click();
+        await dialog(page).getByLabel("Topic").fill("nowhere-yet");
+        await dialog(page).getByRole("button", { name: "Create" }).click();
+        await dialog(page).getByText("Done.", { exact: true }).waitFor();
+        await button(page, "Close").click();
+        await page.getByRole("searchbox").fill("nowhere");
+        await page.getByText("1 topic is on no node").waitFor();
+        await page.getByRole("link", { name: "1 topic", exact: true }).click();
+        await page.getByRole("button", { name: "Delete nowhere-yet" }).waitFor();
+        await close(page);
+        await fetch(`http://${cluster.lookupd.http}/topic/delete?topic=nowhere-yet`, { method: "POST" });
+    });
+
+    it("is a list of names that can be filtered where nothing is sampled", async () => {
+        for (const topic of ["unsampled-a", "unsampled-b"]) await make(topic, "workers");
+        const own = await cluster.admin("--sample-interval=0");
+        const page = await visit(browser, `http://${own.http}/`);
+        await page.getByRole("link", { name: "unsampled-a" }).waitFor();
+        await page.keyboard.press("/");
+        await page.keyboard.type("unsampled-b");
+        await page.getByRole("link", { name: "unsampled-a" }).waitFor({ state: "detached" });
+        await page.getByRole("link", { name: "unsampled-b" }).waitFor();
+        await button(page, "Create…").click();
+        await dialog(page).getByLabel("Topic").fill("unsampled-bb");
+        await dialog(page).getByRole("button", { name: "Create" }).click();
+        await page.getByRole("link", { name: "unsampled-bb", exact: true }).waitFor();
+        await close(page);
+        await own.stop();
+        await fetch(`http://${cluster.lookupd.http}/topic/delete?topic=unsampled-bb`, { method: "POST" });
     });
 
     it("shows names as text, whatever they are", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { row } from "./fixtures";
-import { clicked, filtered, held, key, sorted, TROUBLE_FIRST, withChannels } from "./rows";
+import { clicked, filtered, held, key, sorted, TROUBLE_FIRST, withChannels, withoutRows } from "./rows";
 
 const rows = [
     row("clicks/stats", { depth: 5, rate_in: null }),
@@ -14,6 +14,10 @@ const rows = [
 it("a topic with a row of its own may have channels all the same", () => {
     expect([...withChannels([...rows, row("orders", { depth: 3 }, "paused")])]).toEqual(["orders"]);
     expect([...withChannels(rows)]).toEqual([]);
+});
+
+it("topics that only the nsqlookupds know have no row", () => {
+    expect(withoutRows(["orders", "idle", "bare"], rows)).toEqual(["idle"]);
 });
 
 const names = (list: typeof rows) => list.map(key);

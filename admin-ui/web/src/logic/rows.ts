@@ -48,13 +48,25 @@ export function withChannels(rows: readonly ChannelRow[]): Set<string> {
  * of a trouble.
  */
 export function filtered(rows: readonly ChannelRow[], text: string, only: string): ChannelRow[] {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = matcher(text);
     return rows.filter((row) => {
         if (only === "any" && level(row) === null) return false;
         if (only !== "" && only !== "any" && !row.trouble.some(({ code }) => code === only)) return false;
-        const name = key(row).toLowerCase();
-        return words.every((word) => name.includes(word));
+        return fits(key(row));
     });
+}
+
+/** Whether a name holds every word of `text`, in any case. */
+export function matcher(text: string): (name: string) => boolean {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    return (name) => words.every((word) => name.toLowerCase().includes(word));
+}
+
+/** The topics that no row is about. */
+export function withoutRows(topics: readonly string[], rows: readonly ChannelRow[]): string[] {
+    if (topics.length === 0) return [];
+    const shown = new Set(rows.map(({ topic }) => topic));
+    return topics.filter((topic) => !shown.has(topic));
 }
 
 /** A new list in that order; rows that are equal are sorted by name, whatever the direction. */
