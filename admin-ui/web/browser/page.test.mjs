@@ -368,6 +368,18 @@ describe("a topic", () => {
         await close(page);
     });
 
+    it("with many channels can be searched, and has their sum", async () => {
+        for (let channel = 10; channel < 25; channel++) await make("crowded", `channel-${channel}`);
+        await cluster.publish(cluster.nsqd[0], "crowded", ["1", "2"]);
+        const page = await open("topics/crowded");
+        const table = page.getByRole("region", { name: "Channels" });
+        await table.locator("tfoot td", { hasText: /^30$/ }).first().waitFor();
+        await page.getByRole("searchbox").fill("-24");
+        await page.getByText("1 of 15").waitFor();
+        assert.equal(await table.locator("tbody tr").count(), 1);
+        await close(page);
+    });
+
     it("is made on the page, with a channel", async () => {
         const page = await open();
         await button(page, "Create…").click();

@@ -8,7 +8,8 @@ import { Keys } from "./keys";
 import { quantiles } from "./latency";
 import { address, missingLookups } from "./node";
 import { may } from "./role";
-import type { Client, Node } from "./types";
+import { known, together } from "./sums";
+import type { Channel, Client, Node } from "./types";
 import { part } from "./window";
 import { consequences, nameToType, published, title } from "./wishes";
 
@@ -80,6 +81,12 @@ it("what is about to be lost is said in numbers", () => {
     expect(consequences("delete", topic).join(" ")).toMatch(/7,234 waiting.*4 channels go with it.*2 consumers are connected/);
     expect(consequences("empty", topic)[0]).toMatch(/^1,234 messages that no channel/);
     expect(nameToType("delete", topic)).toBe("orders");
+});
+
+it("channels are summed up, and what is not known of one is left out", () => {
+    const channel = (depth: number, zone_local_msg_count?: number) => ({ topic_name: "t", depth, zone_local_msg_count }) as Channel;
+    expect(together([channel(3), channel(4, 2)])).toMatchObject({ channel_name: "*", topic_name: "t", depth: 7, zone_local_msg_count: 2, in_flight_count: 0 });
+    expect([known([1, null, 2]), known([null, undefined]), known([])]).toEqual([3, null, null]);
 });
 
 it("what was published is counted", () => {
