@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
@@ -42,6 +42,11 @@ async function make(topic, channel) {
         await cluster.post(node, `/topic/create?topic=${encodeURIComponent(topic)}`);
         await cluster.post(node, `/channel/create?topic=${encodeURIComponent(topic)}&channel=${encodeURIComponent(channel)}`);
     }
+}
+
+/** Others look for their rows in the overview, of which only what is seen is in the document. */
+async function remove(topic) {
+    for (const node of cluster.nsqd) await cluster.post(node, `/topic/delete?topic=${topic}`);
 }
 
 /** Publishes now and then, until it is told to stop. */
@@ -179,6 +184,7 @@ describe("the overview", () => {
         await row(page, "held-up").getByText("the topic itself").waitFor();
         await row(page, "held-up/workers").waitFor();
         await close(page);
+        await remove("held-up");
     });
 
     it("names the topics that only the nsqlookupds know", async () => {
@@ -212,6 +218,7 @@ describe("the overview", () => {
         await close(page);
         await own.stop();
         await fetch(`http://${cluster.lookupd.http}/topic/delete?topic=unsampled-bb`, { method: "POST" });
+        for (const topic of ["unsampled-a", "unsampled-b"]) await remove(topic);
     });
 
     it("shows names as text, whatever they are", async () => {
@@ -378,6 +385,7 @@ describe("a topic", () => {
         await page.getByText("1 of 15").waitFor();
         assert.equal(await table.locator("tbody tr").count(), 1);
         await close(page);
+        await remove("crowded");
     });
 
     it("is made on the page, with a channel", async () => {
@@ -456,7 +464,7 @@ describe("who may what", () => {
         const users = join(cluster.directory, "linked-users");
         await writeFile(users, `vera:viewer:${await hash("secret")}\n`);
         const guarded = await cluster.admin(`--auth-file=${users}`);
-        const page = await visit(browser, `http://${guarded.http}/`);
+        const page = await visit(browser, `http://${guarded.http}/?filter=linked`);
         await page.getByLabel("Name").fill("vera");
         await page.getByLabel("Password").fill("secret");
         await button(page, "Log in").click();
@@ -470,7 +478,7 @@ describe("who may what", () => {
         assert.equal(asked.filter((path) => path === "/api/overview").length, 1);
         assert.equal(asked.filter((path) => path === "/api/settings").length, 0);
         // An alert in another site, which is where a browser keeps the cookie back.
-        await page.route("http://alerts.test/", (route) => route.fulfill({ contentType: "text/html", body: `<a href="http://${guarded.http}/">look</a>` }));
+        await page.route("http://alerts.test/", (route) => route.fulfill({ contentType: "text/html", body: `<a href="http://${guarded.http}/?filter=linked">look</a>` }));
         await page.goto("http://alerts.test/");
         await page.getByRole("link", { name: "look" }).click();
         await row(page, "linked/workers").waitFor();
@@ -526,7 +534,7 @@ describe("in trouble", () => {
         await cluster.post(node, "/topic/create?topic=dying");
         await cluster.post(node, "/channel/create?topic=dying&channel=workers");
         const own = await cluster.admin();
-        const page = await visit(browser, `http://${own.http}/`);
+        const page = await visit(browser, `http://${own.http}/?filter=dying`);
         await row(page, "dying/workers").waitFor();
         await node.stop("SIGKILL");
         await page.locator(".verdict.bad", { hasText: `${node.http} has not answered for` }).waitFor();
@@ -536,6 +544,32 @@ describe("in trouble", () => {
         await page.getByText("The connection to nsqadmin is lost").waitFor();
         cluster.nsqd.splice(cluster.nsqd.indexOf(node), 1);
         await close(page);
+    });
+
+    it("what is sampled is shown while no nsqlookupd answers", async () => {
+        const lookupd = await cluster.daemon("nsqlookupd", 2);
+        const data = await mkdtemp(join(cluster.directory, "alone-"));
+        const node = await cluster.daemon("nsqd", 2, [`--data-path=${data}`, "--broadcast-address=127.0.0.1", `--lookupd-tcp-address=${lookupd.tcp}`]);
+        await cluster.post(node, "/topic/create?topic=alone");
+        await cluster.post(node, "/channel/create?topic=alone&channel=workers");
+        const own = await cluster.daemon("nsqadmin", 1, [`--lookupd-http-address=${lookupd.http}`]);
+        const page = await visit(browser, `http://${own.http}/`);
+        await row(page, "alone/workers").waitFor();
+        await lookupd.stop("SIGKILL");
+        await page.locator(".verdict.bad", { hasText: "1 of 1 nsqlookupd does not answer" }).waitFor();
+        await page.goto(`http://${own.http}/nodes`);
+        await page.getByText(`No nsqlookupd answers: ${lookupd.http} (connection refused)`).waitFor();
+        await page.getByRole("cell", { name: node.http }).waitFor();
+        await page.waitForFunction(() => document.title === "(1) Nodes - nsqadmin");
+        await page.goto(`http://${own.http}/lookup`);
+        await page.getByText("does not answer", { exact: true }).waitFor();
+        await page.goto(`http://${own.http}/topics/alone`);
+        await row(page, "alone/workers").waitFor();
+        await page.goto(`http://${own.http}/topics/alone/workers`);
+        await page.locator("figure").first().waitFor();
+        await close(page);
+        await own.stop();
+        await node.stop();
     });
 
     it("other nsqlookupds than before are shown when somebody looks, one named twice too", async () => {
@@ -672,13 +706,13 @@ describe("everywhere", () => {
 
     it("of 10,000 channels only those that are seen are in the document", async () => {
         await make("one-of-many", "workers");
-        const page = await open();
+        const page = await open("?filter=one-of-many");
         await row(page, "one-of-many/workers").waitFor();
         const overview = await (await fetch(`${url}api/overview`)).json();
         const channels = Array.from({ length: 10_000 }, (_, index) => ({ ...overview.channels[0], topic: `many-${index % 100}`, channel: `channel-${index}`, trouble: [], depth: index }));
         const body = `event: overview\ndata: ${JSON.stringify({ ...overview, channels })}\n\n`;
         await page.route("**/api/live*", (route) => route.fulfill({ contentType: "text/event-stream", body }));
-        await page.reload();
+        await page.goto(url);
         await page.getByText("10,000 rows").waitFor();
         for (const width of [380, 1024, 1280]) {
             await page.setViewportSize({ width, height: 800 });
