@@ -27,7 +27,8 @@ export async function ask<T>(path: string, method: Method = "GET", body?: unknow
     const request: RequestInit = {
         method,
         signal: AbortSignal.timeout(WAIT_MS_MAX),
-        headers: { Accept: "application/json" },
+        // Whoever watches asks again and again: the server's log has that at the level debug.
+        headers: { Accept: "application/json", "X-Nsq-Watcher": "1" },
         // What answers from elsewhere is about something else.
         redirect: "error",
     };
