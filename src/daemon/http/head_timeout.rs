@@ -13,14 +13,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long a head may take, from its first byte (for a connection's first head: from the start) to its end.
+/// How long a head may take, from its first part (for a connection's first head: from the start) to its end.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A stream whose reads fail once a head takes too long.
 pub(super) struct HeadTimeout<IO> {
     io: IO,
     phase: Phase,
-    /// Set from a head's first byte until the phase changes, and at the start.
+    /// Whether a head is to come to its end: from its first byte until the phase changes, and at the start.
+    is_timed: bool,
+    /// Set when it is waited for. A head that comes in one piece, as nearly all do, is not, and needs no timer.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -46,9 +48,9 @@ const BUSY: u8 = 1;
 const ANSWERED: u8 = 2;
 
 impl<IO> HeadTimeout<IO> {
-    /// Must be called within a tokio runtime.
+    /// Must be read within a tokio runtime.
     pub(super) fn new(io: IO, phase: Phase) -> Self {
-        Self { io, phase, timer: Some(Box::pin(sleep(HEAD_TIMEOUT))) }
+        Self { io, phase, is_timed: true, timer: None }
     }
 }
 
@@ -60,7 +62,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for HeadTimeout<IO> {
     ) -> Poll<io::Result<()>> {
         let phase = self.phase.0.load(Ordering::Relaxed);
         if phase != AWAITING {
-            self.timer = None;
+            (self.is_timed, self.timer) = (false, None);
         }
         if phase == ANSWERED {
             self.phase.0.store(AWAITING, Ordering::Relaxed);
@@ -69,13 +71,12 @@ impl<IO: AsyncRead + Unpin> AsyncRead for HeadTimeout<IO> {
         match Pin::new(&mut self.io).poll_read(cx, buf) {
             Poll::Ready(outcome) => {
                 let some_arrived = buf.filled().len() > before;
-                if some_arrived && phase != BUSY && self.timer.is_none() {
-                    self.timer = Some(Box::pin(sleep(HEAD_TIMEOUT)));
-                }
+                self.is_timed |= some_arrived && phase != BUSY;
                 Poll::Ready(outcome)
             }
+            Poll::Pending if !self.is_timed => Poll::Pending,
             Poll::Pending => {
-                let Some(timer) = &mut self.timer else { return Poll::Pending };
+                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
                 ready!(timer.as_mut().poll(cx));
                 Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
