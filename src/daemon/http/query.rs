@@ -45,6 +45,9 @@ impl<S: Sync> FromRequestParts<S> for Query {
 }
 
 fn unescape(text: &str) -> Option<String> {
+    if !text.contains([';', '%', '+']) {
+        return Some(text.to_owned());
+    }
     if text.contains(';') || !has_valid_escapes(text) {
         return None;
     }
