@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use nsq::api::admin::{AdminAction, Done};
-use nsq::daemon::http::{HttpError, Reply};
+use nsq::daemon::http::{HttpError, Path, Reply};
 use nsq::wire::name::{ChannelName, TopicName};
 use serde::Deserialize;
 use tracing::info;

@@ -35,7 +35,10 @@ use nsq::daemon::http::{App, Routes};
 
 /// The whole server.
 pub fn app(site: Arc<Site>) -> App {
-    let routes = Routes::under(&site.options.base_path)
+    // What only those see who logged in is not for whoever uses the browser next.
+    let is_private = site.access.has_login();
+    let finish = move |request: &HeaderMap, response| finished::finished(request, response, is_private);
+    Routes::under(&site.options.base_path, Arc::clone(&site))
         .get("/", pages::index)
         .get("/ping", ping::ping)
         .get("/topics", pages::index)
@@ -70,9 +73,7 @@ pub fn app(site: Arc<Site>) -> App {
         .get("/api/live", live::watch)
         .get("/api/history", history::show)
         .get("/config/{option}", config::show)
-        .put("/config/{option}", config::change);
-    // What only those see who logged in is not for whoever uses the browser next.
-    let is_private = site.access.has_login();
-    let finish = move |request: &HeaderMap, response| finished::finished(request, response, is_private);
-    routes.with_state(site).finishing(finish)
+        .put("/config/{option}", config::change)
+        .app()
+        .finishing(finish)
 }

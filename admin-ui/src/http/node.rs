@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use nsq::api::admin::{NodeDetail, Topic};
-use nsq::daemon::http::{HttpError, Reply};
+use nsq::daemon::http::{HttpError, Path, Reply};
 
 use super::Site;
 use super::told::{nobody_answered, node_not_found, now_s, told};

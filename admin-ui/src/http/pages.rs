@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use nsq::api::json::to_go_json;
-use nsq::daemon::http::plain_text;
+use nsq::daemon::http::{Path, plain_text};
 
 use super::Site;
 use super::finished::ForEverybody;

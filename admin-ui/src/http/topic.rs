@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use nsq::daemon::http::{HttpError, Reply};
+use axum::extract::State;
+use nsq::daemon::http::{HttpError, Path, Reply};
 
 use super::Site;
 use super::told::{nobody_answered, now_s, told};

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use bytes::Bytes;
-use nsq::daemon::http::{BodyError, HttpError, Reply, read_body};
+use nsq::daemon::http::{BodyError, HttpError, Path, Reply, read_body};
 use nsq::daemon::logging::{Level, LogControl};
 use tokio::sync::watch;
 

@@ -60,7 +60,7 @@ pub fn tls_required(app: App, https_port: u16) -> App {
 
 /// The whole API over one node.
 pub fn app(state: HttpState) -> App {
-    Routes::new()
+    Routes::new(Arc::new(state))
         .post("/pub", publish::one)
         .unlogged()
         .post("/mpub", publish::many)
@@ -100,5 +100,5 @@ pub fn app(state: HttpState) -> App {
         .unlogged()
         .put("/debug/setblockrate", debug::set_block_rate)
         .post("/debug/freememory", debug::free_memory)
-        .with_state(Arc::new(state))
+        .app()
 }

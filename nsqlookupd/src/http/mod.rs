@@ -23,7 +23,7 @@ use crate::registry::Full;
 
 /// The whole API over one directory.
 pub fn app(directory: Arc<Directory>) -> App {
-    Routes::new()
+    Routes::new(directory)
         .get("/ping", info::ping)
         .get("/info", info::show)
         .get("/debug", database::show)
@@ -54,7 +54,7 @@ pub fn app(directory: Arc<Directory>) -> App {
         .unlogged()
         .get("/debug/pprof/threadcreate", debug::not_implemented)
         .unlogged()
-        .with_state(directory)
+        .app()
 }
 
 /// 503: nothing more can be registered. (v1.3.0 has no limit.)

@@ -3,16 +3,12 @@
 use std::any::Any;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, LOCATION};
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::Body as HttpBody;
@@ -20,19 +16,17 @@ use hyper::ext::ReasonPhrase;
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 use tracing::error;
 
-use super::access_log;
+use super::access_log::Entry;
 use super::body::SharedBody;
 use super::error::HttpError;
-use super::path;
+use super::parameters::Parameters;
 use super::reply::{Reply, plain_text};
-use super::routes::{Resolution, Table, dispatch};
-use crate::api::WATCHER;
+use super::routes::{Answering, Resolution, Table};
 
 /// A daemon's routes with the state their handlers need. Clones are cheap and the same app.
 #[derive(Clone)]
 pub struct App {
     table: Arc<Table>,
-    router: Router,
     /// What everybody is told instead, if nothing is served here.
     refusal: Option<Refusal>,
     /// What each answer goes through at last, given the headers of its request.
@@ -49,8 +43,8 @@ pub struct Remote(pub String);
 type Refusal = (StatusCode, Bytes);
 
 impl App {
-    pub(super) fn new(table: Table, router: Router) -> Self {
-        Self { table: Arc::new(table), router, refusal: None, finish: None }
+    pub(super) fn new(table: Table) -> Self {
+        Self { table: Arc::new(table), refusal: None, finish: None }
     }
 
     /// The app where it is not served: every request, whatever it is, is answered with this status and JSON.
@@ -75,10 +69,9 @@ impl App {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let started = Instant::now();
+        let resolution = self.table.resolve(request.method(), request.uri());
+        let entry = self.is_logged(&resolution).then(|| Entry::of(&request));
         let waits_for_continue = request.headers().contains_key(EXPECT);
-        let routine = request.method() == Method::GET && request.headers().contains_key(WATCHER);
-        let (method, uri) = (request.method().clone(), request.uri().clone());
         let (head, body) = request.into_parts();
         let body = SharedBody::new(body);
 
@@ -87,12 +80,12 @@ impl App {
             request.extensions_mut().insert(Remote(remote.to_owned()));
             (finish, request.headers().clone())
         });
-        let (mut response, logged) = self.answer(request).await;
+        let mut response = self.answer(resolution, request).await;
         if let Some((finish, headers)) = asked {
             response = finish(&headers, response);
         }
-        if logged {
-            access_log::record(response.status(), &method, &uri, remote, started.elapsed(), routine);
+        if let Some(entry) = entry {
+            entry.write(response.status(), remote);
         }
 
         if !body.clear(waits_for_continue).await {
@@ -105,26 +98,36 @@ impl App {
         response
     }
 
-    /// The response, and whether it goes to the access log.
-    async fn answer(&self, mut request: Request<Body>) -> (Response, bool) {
+    fn is_logged(&self, resolution: &Resolution<'_>) -> bool {
+        self.refusal.is_none()
+            && match resolution {
+                Resolution::Found { route, .. } => route.logged,
+                Resolution::MethodNotAllowed { .. } | Resolution::NotFound => true,
+                Resolution::Redirect { .. } | Resolution::Options { .. } | Resolution::Malformed => false,
+            }
+    }
+
+    async fn answer(&self, resolution: Resolution<'_>, mut request: Request<Body>) -> Response {
         if let Some((status, json)) = &self.refusal {
             let mut response = Reply::Json(json.clone()).into_response();
             *response.status_mut() = *status;
-            return (response, false);
+            return response;
         }
-        match self.table.resolve(request.method(), request.uri()) {
-            Resolution::Found { path, logged } => {
-                put_path(request.uri_mut(), &path);
-                (call(self.router.clone(), request).await, logged)
+        match resolution {
+            Resolution::Found { route, parameters } => {
+                if !parameters.is_empty() {
+                    request.extensions_mut().insert(Parameters(parameters));
+                }
+                contained((route.answer)(request)).await
             }
-            Resolution::Redirect { location } => (redirect(request.method(), &location), false),
-            Resolution::Options { allow } if allow.is_empty() => (Response::new(Body::empty()), false),
-            Resolution::Options { allow } => (with_allow(Response::new(Body::empty()), &allow), false),
+            Resolution::Redirect { location } => redirect(request.method(), &location),
+            Resolution::Options { allow } if allow.is_empty() => Response::new(Body::empty()),
+            Resolution::Options { allow } => with_allow(Response::new(Body::empty()), &allow),
             Resolution::MethodNotAllowed { allow } => {
-                (with_allow(HttpError::method_not_allowed().into_response(), &allow), true)
+                with_allow(HttpError::method_not_allowed().into_response(), &allow)
             }
-            Resolution::NotFound => (HttpError::not_found().into_response(), true),
-            Resolution::Malformed => (malformed("400 Bad Request"), false),
+            Resolution::NotFound => HttpError::not_found().into_response(),
+            Resolution::Malformed => malformed("400 Bad Request"),
         }
     }
 }
@@ -136,24 +139,8 @@ pub(super) fn malformed(text: &'static str) -> Response {
     response
 }
 
-/// Makes the router see the path that was resolved, whatever escapes the client chose to write it with.
-fn put_path(uri: &mut Uri, path: &str) {
-    if !uri.path().contains('%') {
-        return;
-    }
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let mut parts = std::mem::take(uri).into_parts();
-    let target = path::escape(path) + &query;
-    parts.path_and_query = Some(
-        PathAndQuery::from_maybe_shared(Bytes::from(target))
-            .expect("an escaped path with the query of a URI that was parsed is part of a URI"),
-    );
-    *uri = Uri::from_parts(parts).expect("only the path of a URI that was parsed has been replaced");
-}
-
-/// Runs the handler; its panic ends here.
-async fn call(router: Router, request: Request<Body>) -> Response {
-    let mut answer = pin!(dispatch(router, request));
+/// Runs a handler to its end. Its panic ends here.
+async fn contained(mut answer: Answering) -> Response {
     let outcome = std::future::poll_fn(|cx| {
         // Nothing the handler has borrowed is looked at again after a panic: the future is dropped.
         match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
@@ -213,13 +200,13 @@ fn escape_html(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::extract::{Path, State};
+    use axum::extract::State;
     use axum::http::header::CONTENT_LENGTH;
 
-    use crate::daemon::http::{Query, Reply, Routes, read_body};
+    use crate::daemon::http::{Path, Query, Reply, Routes, read_body};
 
     fn app() -> App {
-        Routes::new()
+        Routes::new(5)
             .get("/ping", || async { plain_text(StatusCode::OK, "OK") })
             .get("/panic", panicking)
             .get("/config/{option}", |Path(option): Path<String>| async move { Reply::Text(option.into()) })
@@ -234,7 +221,7 @@ mod tests {
                     .map_err(|_| HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_BIG"))
             })
             .unlogged()
-            .with_state(5)
+            .app()
     }
 
     async fn panicking() -> Reply {

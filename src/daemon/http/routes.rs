@@ -1,61 +1,58 @@
-//! The routes of a server in one flat list, and what a method and a path come to under it.
-//!
-//! The one list is the source of everything: axum's router for the handlers, and the answers for paths that
-//! are almost right ([`Table::resolve`]): other methods, another letter case, slashes too many or too few.
+//! The routes of a server in one flat list, and what a method and a path come to under it: a route's handler, or, for
+//! paths that are almost right ([`Table::resolve`]), what is right: other methods, another letter case, slashes too many or
+//! too few.
 
-use std::convert::Infallible;
+use std::pin::Pin;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::{Method, Uri};
 use axum::response::Response;
-use axum::routing::{MethodFilter, on};
 use percent_encoding::percent_decode_str;
 
 use super::app::App;
 use super::path;
 use super::query::has_valid_escapes;
 
-/// A server's routes while they are listed. A path's parameters are whole elements, as in `/config/{option}`.
+/// A server's routes while they are listed. A path's parameters are whole elements, as in `/config/{option}`; a handler is
+/// given them as [`Path`](super::Path).
 pub struct Routes<S> {
     table: Table,
-    router: Router<S>,
+    state: S,
     /// What every path begins with; without a slash at its end, and empty for nothing.
     base: String,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// No routes.
-    pub fn new() -> Self {
-        Self::under("/")
+    /// No routes. The handlers of those that are added may ask for this state.
+    pub fn new(state: S) -> Self {
+        Self::under("/", state)
     }
 
     /// No routes, and those that are added lie below this path: with `/base`, `/` means `/base`, and `/x` means
-    /// `/base/x`. A base that holds braces would be taken for parameters.
-    pub fn under(base: &str) -> Self {
-        let base = base.trim_end_matches('/').to_owned();
-        Self { table: Table::default(), router: Router::new(), base }
+    /// `/base/x`.
+    pub fn under(base: &str, state: S) -> Self {
+        Self { table: Table::default(), state, base: base.trim_end_matches('/').to_owned() }
     }
 
-    /// Answers `GET path` with `handler`. Unlike axum's, it does not answer `HEAD`.
+    /// Answers `GET path` with `handler`, and not `HEAD`.
     pub fn get<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.add(Method::GET, MethodFilter::GET, path, handler)
+        self.add(Method::GET, path, handler)
     }
 
     /// Answers `POST path` with `handler`.
     pub fn post<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.add(Method::POST, MethodFilter::POST, path, handler)
+        self.add(Method::POST, path, handler)
     }
 
     /// Answers `PUT path` with `handler`.
     pub fn put<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.add(Method::PUT, MethodFilter::PUT, path, handler)
+        self.add(Method::PUT, path, handler)
     }
 
     /// Answers `DELETE path` with `handler`.
     pub fn delete<H: Handler<T, S>, T: 'static>(self, path: &'static str, handler: H) -> Self {
-        self.add(Method::DELETE, MethodFilter::DELETE, path, handler)
+        self.add(Method::DELETE, path, handler)
     }
 
     /// Keeps the route listed last out of the access log.
@@ -66,43 +63,30 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
-    /// The app these routes make with the state their handlers ask for.
-    pub fn with_state(self, state: S) -> App {
-        App::new(self.table, self.router.with_state(state))
+    /// The app these routes make.
+    pub fn app(self) -> App {
+        App::new(self.table)
     }
 
-    fn add<H: Handler<T, S>, T: 'static>(
-        mut self,
-        method: Method,
-        filter: MethodFilter,
-        path: &'static str,
-        handler: H,
-    ) -> Self {
-        let pattern = match path {
-            "/" if !self.base.is_empty() => self.base.clone(),
-            _ => format!("{}{path}", self.base),
-        };
-        let pattern_escaped = match self.base.is_empty() {
-            true => path.to_owned(),
-            false => path::escape(&self.base) + &pattern[self.base.len()..],
-        };
-        self.table.routes.push(Route { method, pattern, logged: true });
-        self.router = self.router.route(&pattern_escaped, on(filter, handler));
+    fn add<H: Handler<T, S>, T: 'static>(mut self, method: Method, path: &'static str, handler: H) -> Self {
+        let state = self.state.clone();
+        let answer = move |request| -> Answering { Box::pin(handler.clone().call(request, state.clone())) };
+        let below = if path == "/" && !self.base.is_empty() { "" } else { path };
+        let elements = self.base.split('/').map(|element| Element::Literal(element.to_owned()));
+        // What is below begins with a slash: before it is nothing of its own.
+        let elements: Vec<_> = elements.chain(below.split('/').skip(1).map(Element::of)).collect();
+        let is_listed =
+            self.table.routes.iter().any(|route| route.method == method && route.elements == elements);
+        assert!(!is_listed, "{method} {path} is listed twice");
+        self.table.routes.push(Route { method, elements, logged: true, answer: Box::new(answer) });
         self
     }
 }
 
-impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// What a request comes to.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Resolution {
-    /// A route matches the path, which is given without escapes.
-    Found { path: String, logged: bool },
+pub(super) enum Resolution<'a> {
+    /// A route matches the path; these are its parameters, without escapes.
+    Found { route: &'a Route, parameters: Vec<String> },
     /// A path close to this one has a route for the method.
     Redirect { location: String },
     /// `OPTIONS`: what the path allows. Empty for `OPTIONS *`.
@@ -115,20 +99,39 @@ pub(super) enum Resolution {
     Malformed,
 }
 
-#[derive(Debug, Default)]
+/// An answer that is being made.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+#[derive(Default)]
 pub(super) struct Table {
     routes: Vec<Route>,
 }
 
-#[derive(Debug)]
-struct Route {
+pub(super) struct Route {
     method: Method,
-    pattern: String,
-    logged: bool,
+    /// What stands between the slashes of the path; the first is what is before the first slash: nothing.
+    elements: Vec<Element>,
+    /// Whether its requests go to the access log.
+    pub(super) logged: bool,
+    /// The handler with the state it needs.
+    pub(super) answer: Box<dyn Fn(Request) -> Answering + Send + Sync>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Element {
+    Literal(String),
+    /// Anything but nothing.
+    Parameter,
+}
+
+impl Element {
+    fn of(text: &str) -> Self {
+        if text.starts_with('{') { Self::Parameter } else { Self::Literal(text.to_owned()) }
+    }
 }
 
 impl Table {
-    pub(super) fn resolve(&self, method: &Method, uri: &Uri) -> Resolution {
+    pub(super) fn resolve(&self, method: &Method, uri: &Uri) -> Resolution<'_> {
         let raw = uri.path();
         if raw == "*" && method == Method::OPTIONS {
             return Resolution::Options { allow: String::new() };
@@ -138,7 +141,7 @@ impl Table {
         }
         let path = percent_decode_str(raw).decode_utf8_lossy();
         if let Some(route) = self.of_method(method).find(|route| route.matches(&path)) {
-            return Resolution::Found { path: path.into_owned(), logged: route.logged };
+            return Resolution::Found { route, parameters: route.parameters(&path) };
         }
         if let Some(corrected) = self.corrected(method, &path) {
             return Resolution::Redirect { location: location(uri, &corrected) };
@@ -150,7 +153,7 @@ impl Table {
         }
     }
 
-    fn of_method<'a>(&'a self, method: &'a Method) -> impl Iterator<Item = &'a Route> {
+    fn of_method(&self, method: &Method) -> impl Iterator<Item = &Route> {
         self.routes.iter().filter(move |route| route.method == *method)
     }
 
@@ -161,9 +164,9 @@ impl Table {
             Some(without) => without.to_owned(),
             None => format!("{cleaned}/"),
         };
-        [cleaned, toggled].iter().find_map(|candidate| {
-            self.of_method(method).find_map(|route| route.matches_in_any_case(candidate))
-        })
+        [cleaned, toggled]
+            .iter()
+            .find_map(|candidate| self.of_method(method).find_map(|route| route.in_its_own_case(candidate)))
     }
 
     fn allowed(&self, path: &str) -> String {
@@ -184,32 +187,35 @@ impl Table {
 
 impl Route {
     fn matches(&self, path: &str) -> bool {
-        self.pattern == path || self.corrected_elements(path, |literal, element| literal == element).is_some()
+        self.is_alike(path, |literal, element| literal == element)
     }
 
-    /// The path with the route's own letter case; parameters keep theirs.
-    fn matches_in_any_case(&self, path: &str) -> Option<String> {
-        self.corrected_elements(path, str::eq_ignore_ascii_case).map(|elements| elements.join("/"))
+    /// The elements of a path that matches where the route has parameters.
+    fn parameters(&self, path: &str) -> Vec<String> {
+        let elements = self.elements.iter().zip(path.split('/'));
+        elements
+            .filter(|(expected, _)| matches!(expected, Element::Parameter))
+            .map(|(_, element)| element.to_owned())
+            .collect()
     }
 
-    fn corrected_elements<'a>(
-        &'a self,
-        path: &'a str,
-        is_same: impl Fn(&str, &str) -> bool,
-    ) -> Option<Vec<&'a str>> {
+    /// The path with the route's own letter case, if nothing else is wrong with it; parameters keep theirs.
+    fn in_its_own_case(&self, path: &str) -> Option<String> {
+        let elements = self.elements.iter().zip(path.split('/')).map(|(expected, element)| match expected {
+            Element::Literal(literal) => literal,
+            Element::Parameter => element,
+        });
+        self.is_alike(path, str::eq_ignore_ascii_case).then(|| elements.collect::<Vec<_>>().join("/"))
+    }
+
+    fn is_alike(&self, path: &str, is_same: impl Fn(&str, &str) -> bool) -> bool {
         let mut elements = path.split('/');
-        let corrected = self
-            .pattern
-            .split('/')
-            .map(|expected| {
-                let element = elements.next()?;
-                match expected.starts_with('{') {
-                    true => (!element.is_empty()).then_some(element),
-                    false => is_same(expected, element).then_some(expected),
-                }
-            })
-            .collect::<Option<Vec<_>>>()?;
-        elements.next().is_none().then_some(corrected)
+        let begins_alike = self.elements.iter().all(|expected| match (expected, elements.next()) {
+            (_, None) => false,
+            (Element::Literal(literal), Some(element)) => is_same(literal, element),
+            (Element::Parameter, Some(element)) => !element.is_empty(),
+        });
+        begins_alike && elements.next().is_none()
     }
 }
 
@@ -227,52 +233,44 @@ fn location(uri: &Uri, path: &str) -> String {
     location
 }
 
-/// Calls the handler the path belongs to.
-pub(super) async fn dispatch(router: Router, request: Request) -> Response {
-    let answer: Result<Response, Infallible> = tower::ServiceExt::oneshot(router, request).await;
-    match answer {
-        Ok(response) => response,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::default();
-        for (method, pattern) in [
-            (Method::GET, "/ping"),
-            (Method::POST, "/pub"),
-            (Method::GET, "/config/{option}"),
-            (Method::PUT, "/config/{option}"),
-            (Method::GET, "/debug/pprof/"),
-        ] {
-            table.routes.push(Route { method, pattern: pattern.to_owned(), logged: true });
-        }
-        table
+        let handler = || async {};
+        Routes::new(())
+            .get("/ping", handler)
+            .post("/pub", handler)
+            .get("/config/{option}", handler)
+            .put("/config/{option}", handler)
+            .get("/debug/pprof/", handler)
+            .table
     }
 
     fn check(request: &str, expected: &str) {
+        assert_eq!(resolved(&table(), request), expected, "{request}");
+    }
+
+    fn resolved(table: &Table, request: &str) -> String {
         let (method, target) = request.split_once(' ').unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let found = match table().resolve(&method, &target.parse().unwrap()) {
-            Resolution::Found { path, .. } => format!("found {path}"),
+        match table.resolve(&method, &target.parse().unwrap()) {
+            Resolution::Found { parameters, .. } => format!("found {}", parameters.join(" ")),
             Resolution::Redirect { location } => format!("see {location}"),
             Resolution::Options { allow } => format!("options {allow}"),
             Resolution::MethodNotAllowed { allow } => format!("not allowed {allow}"),
             Resolution::NotFound => "not found".to_owned(),
             Resolution::Malformed => "malformed".to_owned(),
-        };
-        assert_eq!(found, expected, "{request}");
+        }
     }
 
     #[test]
     fn a_path_is_found_by_its_unescaped_text() {
-        check("GET /ping", "found /ping");
-        check("GET /%70ing", "found /ping");
-        check("GET /config/log%5Flevel", "found /config/log_level");
-        check("PUT /config/x?y", "found /config/x");
+        check("GET /ping", "found ");
+        check("GET /%70ing", "found ");
+        check("GET /config/log%5Flevel", "found log_level");
+        check("PUT /config/x?y", "found x");
         check("GET /config/a%2Fb", "not found");
         check("GET /config/%zz", "malformed");
     }
@@ -280,12 +278,19 @@ mod tests {
     #[test]
     fn routes_may_lie_below_a_path() {
         let handler = || async {};
-        let routes = Routes::<()>::under("/a b/c").get("/", handler).get("/x/{y}", handler);
-        let patterns: Vec<&str> = routes.table.routes.iter().map(|route| route.pattern.as_str()).collect();
-        assert_eq!(patterns, ["/a b/c", "/a b/c/x/{y}"]);
-        let routes = Routes::<()>::under("/").get("/", handler).get("/x", handler);
-        let patterns: Vec<&str> = routes.table.routes.iter().map(|route| route.pattern.as_str()).collect();
-        assert_eq!(patterns, ["/", "/x"]);
+        let routes = |base| Routes::under(base, ()).get("/", handler).get("/x/{y}", handler).table;
+        for (base, request, expected) in [
+            ("/a b/c", "GET /a%20b/c", "found "),
+            ("/a b/c", "GET /a%20b/c/x/1", "found 1"),
+            ("/a b/c", "GET /a%20b/C/X/1", "see /a%20b/c/x/1"),
+            ("/a b/c", "GET /x/1", "not found"),
+            ("/{a}", "GET /%7Ba%7D/x/1", "found 1"),
+            ("/{a}", "GET /b/x/1", "not found"),
+            ("/", "GET /", "found "),
+            ("/", "GET /x/1", "found 1"),
+        ] {
+            assert_eq!(resolved(&routes(base), request), expected, "{base} {request}");
+        }
     }
 
     #[test]

@@ -174,7 +174,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     fn app() -> App {
-        Routes::new()
+        Routes::new(())
             .get("/ping", || async { plain_text(StatusCode::OK, "OK") })
             .post("/ignore", || async { Reply::Empty })
             .post("/read", |body: Body| async move {
@@ -183,7 +183,7 @@ mod tests {
                     .map(Reply::Text)
                     .map_err(|_| HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_BIG"))
             })
-            .with_state(())
+            .app()
     }
 
     /// A server on a free port; it stops when the sender goes.
