@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod metrics;
 pub mod node;
 pub mod options;
+mod pace;
 pub mod store;
 pub mod tcp;
 pub mod topology_file;

@@ -21,6 +21,7 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::node::{Node, Registrations};
+use crate::pace::pause_after;
 use inquiry::{Inquiry, Patience};
 use peer::{Peer, Reach};
 
@@ -29,9 +30,6 @@ const FINDING_MAX: usize = 32;
 
 /// How long a stop waits until the services have been told. One that is slow finds out by itself.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often the node is looked at while topics and channels come and go: each look walks all of them.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What every lookup service is dealt with by.
 #[derive(Debug, Clone)]
@@ -119,8 +117,9 @@ impl Lookups {
                 // Neither sender ends before the daemon does.
                 _ = topology.changed() => has_changed = true,
                 () = sleep_until(look_at), if has_changed => {
+                    let begun = Instant::now();
                     self.follow_topology();
-                    (has_changed, look_at) = (false, Instant::now() + LOOK_INTERVAL);
+                    (has_changed, look_at) = (false, Instant::now() + pause_after(begun.elapsed()));
                 }
                 _ = self.addresses.changed() => self.follow_addresses(),
                 Some(found) = self.finding.tasks.join_next_with_id() => self.found(found),

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::Instant;
 
 use nsq::api::json::to_go_json;
 use nsq::api::metadata::{ChannelMetadata, Metadata, TopicMetadata};
@@ -15,16 +15,14 @@ use nsqd_broker::storage::Durability;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::pace::pause_after;
+
 use super::discovery::{DeclaredChannel, DeclaredTopic};
 use super::topic::Locked;
 use super::{AdminError, NO_PANIC, Node};
 
 const FILE_NAME: &str = "nsqd.dat";
 const TEMPORARY_NAME: &str = "nsqd.dat.new.tmp";
-
-/// How often the file is written while topics and channels come and go: each time whole. What a crash in between takes
-/// from it, the store still knows.
-const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,15 +101,17 @@ impl Writer {
         self.requested.notify_one();
     }
 
-    /// Writes the file whenever that was requested, for ever. What cannot be written now is written with the next.
+    /// Writes the file whenever that was requested, for ever, each time whole and so not at once where it has much to say:
+    /// what a crash in between takes from it, the store still knows. What cannot be written now is written with the next.
     pub(super) async fn run(&self, body: impl Fn() -> Metadata) {
         loop {
             self.requested.notified().await;
+            let begun = Instant::now();
             let written = tokio::task::block_in_place(|| self.write(&body));
             if let Err(error) = written {
                 tracing::error!("{error}");
             }
-            sleep(WRITE_INTERVAL).await;
+            sleep(pause_after(begun.elapsed())).await;
         }
     }
 
