@@ -61,6 +61,10 @@ impl<L: Log> Log for Lazy<L> {
         self.needed()?.save(topic, image)
     }
 
+    fn save_all(&mut self, states: &[(TopicNumber, TopicImage)]) -> Result<(), LogError> {
+        self.needed()?.save_all(states)
+    }
+
     fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
         self.log.as_mut().map_or(Ok(()), |log| log.advance(topic, progress))
     }

@@ -103,6 +103,11 @@ pub trait Log: Send {
     /// Replaces the topic's state, and the progress kept beside it.
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError>;
 
+    /// [`save`](Log::save)s the states of several topics. After an error each of them may be the old one or the new.
+    fn save_all(&mut self, states: &[(TopicNumber, TopicImage)]) -> Result<(), LogError> {
+        states.iter().try_for_each(|(topic, image)| self.save(*topic, image))
+    }
+
     /// Keeps what changed since the topic's state was saved; [`load`](Log::load) gives the two as one. Without a state
     /// there is nothing to keep it beside, and it is forgotten.
     fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError>;
@@ -164,6 +169,10 @@ impl Log for Box<dyn Log> {
 
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
         (**self).save(topic, image)
+    }
+
+    fn save_all(&mut self, states: &[(TopicNumber, TopicImage)]) -> Result<(), LogError> {
+        (**self).save_all(states)
     }
 
     fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {

@@ -261,7 +261,12 @@ impl Log for SledLog {
 
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError> {
         self.names.insert(topic, image.name);
-        self.keeper.write(|database| database.save(topic, image))
+        self.keeper.write(|database| database.save([(topic, image)]))
+    }
+
+    fn save_all(&mut self, states: &[(TopicNumber, TopicImage)]) -> Result<(), LogError> {
+        self.names.extend(states.iter().map(|(topic, image)| (*topic, image.name)));
+        self.keeper.write(|database| database.save(states.iter().map(|(topic, image)| (*topic, image))))
     }
 
     /// The topics of this log are saved whole; progress of one is rare enough to be worked into its state.

@@ -25,6 +25,7 @@ macro_rules! log_suite {
             the_state_saved_last_is_found
             a_large_state_comes_back_as_it_was
             a_smaller_state_replaces_a_larger_one
+            states_that_are_saved_together_all_come_back
             progress_comes_back_worked_into_the_state
             a_state_replaces_the_progress_before_it
             a_deleted_topic_is_gone_with_everything
@@ -266,6 +267,22 @@ pub(super) fn a_smaller_state_replaces_a_larger_one(open: Open<'_>) {
     log.sync().unwrap();
     drop(log);
     assert_eq!(open().load().unwrap()[0].image, image("large"));
+}
+
+pub(super) fn states_that_are_saved_together_all_come_back(open: Open<'_>) {
+    let mut log = open();
+    log.load().unwrap();
+    let small = |number| (TopicNumber(number), image(&format!("topic-{number}")));
+    let mut states: Vec<_> = (0..2_000).map(small).collect();
+    for smaller in [false, true] {
+        states[1_000] = if smaller { small(1_000) } else { (TopicNumber(1_000), large_image()) };
+        log.save_all(&states).unwrap();
+        log.sync().unwrap();
+        drop(log);
+        log = open();
+        let saved = log.load().unwrap().into_iter().map(|topic| (topic.number, topic.image));
+        assert!(saved.eq(states.iter().cloned()), "smaller: {smaller}");
+    }
 }
 
 fn channel(cursor: Position) -> ChannelImage {

@@ -159,6 +159,10 @@ impl<L: Log> Log for Watermark<L> {
         self.inner.save(topic, image)
     }
 
+    fn save_all(&mut self, states: &[(TopicNumber, TopicImage)]) -> Result<(), LogError> {
+        self.inner.save_all(states)
+    }
+
     fn advance(&mut self, topic: TopicNumber, progress: &Progress) -> Result<(), LogError> {
         self.inner.advance(topic, progress)
     }

@@ -37,6 +37,8 @@ pub struct StoreOptions {
     pub pending_bytes_max: usize,
     /// How many bytes of batches are written between two syncs.
     pub group_bytes_max: usize,
+    /// How long states wait for others to be written and synced with them, where nothing else is to be done.
+    pub gather_for: Duration,
     /// How long a disk that refused is left alone before what nobody asks for again is tried.
     pub retry_after: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for StoreOptions {
         Self {
             pending_bytes_max: 32 * 1024 * 1024,
             group_bytes_max: 4 * 1024 * 1024,
+            gather_for: Duration::from_millis(20),
             retry_after: Duration::from_secs(1),
         }
     }
@@ -194,7 +197,7 @@ struct Worker {
 impl Worker {
     fn new(log: Box<dyn Log>, deliver: Deliver, options: StoreOptions) -> Self {
         let shared = Arc::new(Shared {
-            queue: Queue::new(options.pending_bytes_max, options.group_bytes_max),
+            queue: Queue::new(options),
             health: Mutex::new(Ok(())),
             mark: log.mark(),
             damage: Mutex::new(log.damage()),

@@ -43,7 +43,7 @@ pub(super) fn carry_over(
             batches.iter().filter_map(|(first, entry)| Some(entry.as_ref()?.summary(*first))).collect();
         let state = saved.or_else(|| entry.map(|entry| entry.recall(&known)));
         if let Some(state) = &state {
-            to.save(topic, state)?;
+            to.save([(topic, state)])?;
         }
         for (first, entry) in batches {
             if let Some(entry) = entry.filter(|_| state.is_some()) {

@@ -22,6 +22,10 @@ pub(super) const SEGMENT_BYTES: usize = 1024 * 1024;
 /// What sled is asked to keep in memory. It keeps more: at least one leaf in each of its 256 shards.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// How much of the states of several topics is written in one step, in bytes, or one state if it is longer. sled begins a new
+/// buffer with each step, and hands the one before to the system: what is saved at once costs that once.
+const STATES_BYTES_MAX: usize = 64 * 1024;
+
 /// Why a database did not do what was asked.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -171,12 +175,32 @@ impl Database {
         })
     }
 
-    /// Replaces a topic's state, in one step.
-    pub(super) fn save(&self, topic: TopicNumber, image: &TopicImage) -> Result<(), Fault> {
+    /// Replaces the states of topics, that of each in one step.
+    pub(super) fn save<'a>(
+        &self,
+        states: impl IntoIterator<Item = (TopicNumber, &'a TopicImage)>,
+    ) -> Result<(), Fault> {
+        let (mut changes, mut bytes) = (sled::Batch::default(), 0);
+        for (topic, image) in states {
+            bytes += self.replace(topic, image, &mut changes)?;
+            if bytes >= STATES_BYTES_MAX {
+                guarded(|| self.topics.apply_batch(std::mem::take(&mut changes)))?;
+                bytes = 0;
+            }
+        }
+        if bytes > 0 { guarded(|| self.topics.apply_batch(changes)) } else { Ok(()) }
+    }
+
+    /// Adds to `changes` what replaces a topic's state. Returns about how long that is, in bytes.
+    fn replace(
+        &self,
+        topic: TopicNumber,
+        image: &TopicImage,
+        changes: &mut sled::Batch,
+    ) -> Result<usize, Fault> {
         let key = record::topic_key(topic);
         let entry = TopicEntry { name: image.name, end: image.end, last_id: image.last_id };
         let state = record::seal(&key, image::encode(image));
-        let mut changes = sled::Batch::default();
         changes.insert(&key, entry.encode(&key));
         let mut chunks = 0;
         for chunk in record::cut(&state) {
@@ -188,8 +212,9 @@ impl Database {
                 changes.remove(&record::chunk_key(topic, chunks));
                 chunks += 1;
             }
-            self.topics.apply_batch(changes)
-        })
+            Ok(())
+        })?;
+        Ok(state.len())
     }
 
     /// The numbers of the topics that were saved, in order.

@@ -299,7 +299,7 @@ fn a_crash_before_an_epoch_is_complete_leaves_the_old_one_in_use() {
     let home = tempfile::tempdir().unwrap();
     let log = log_with_batches(&home);
     let fresh = Database::create(&log.keeper.epochs.path(1)).unwrap();
-    fresh.save(ONE, &image("t")).unwrap();
+    fresh.save([(ONE, &image("t"))]).unwrap();
     fresh.close();
     drop(log);
     let mut log = open(&home);

@@ -196,7 +196,7 @@ impl Legible {
             let summaries: Vec<_> = batches.iter().map(|(first, entry)| entry.summary(*first)).collect();
             let recalled = || self.topic(*topic).map(|entry| entry.recall(&summaries));
             if let Some(state) = self.state(*topic).or_else(recalled) {
-                database.save(*topic, &state)?;
+                database.save([(*topic, &state)])?;
             }
             for (first, entry) in batches {
                 database.insert(*topic, *first, entry)?;

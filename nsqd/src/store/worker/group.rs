@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use nsqd_broker::storage::{Event, Position, Request};
+use nsqd_broker::storage::{Event, Position, Request, TopicImage};
 
 use crate::store::{Log, LogError, TopicNumber};
 
@@ -98,6 +98,8 @@ pub(super) fn read(log: &mut dyn Log, topic: TopicNumber, first: Position) -> Ev
 pub(super) struct Outcome {
     /// The batches of each topic, in the order of its requests.
     batches: BTreeMap<TopicNumber, Vec<(Position, Written)>>,
+    /// States that are to be written together, before whatever comes behind them.
+    states: Vec<(TopicNumber, TopicImage)>,
     /// What was written and nobody is told about.
     unanswered: Vec<(TopicNumber, Request)>,
     /// The same, where it failed.
@@ -134,6 +136,7 @@ impl Outcome {
     pub(super) fn take(&mut self, log: &mut dyn Log, topic: TopicNumber, step: Step) -> Option<Event> {
         match step {
             Step::Nothing => {}
+            Step::Do(Request::Save(image)) => self.states.push((topic, image)),
             Step::Skip { first } => self.note(topic, first, Written::Skipped),
             // The batch may be missing because its writing just failed: that is not its loss.
             Step::Do(Request::Read { first }) if self.failure.is_some() => {
@@ -141,6 +144,7 @@ impl Outcome {
             }
             Step::Do(Request::Read { first }) => return Some(read(log, topic, first)),
             Step::Do(request) => {
+                self.write_states(log);
                 self.wrote = true;
                 if self.failure.is_none() {
                     self.failure = write(log, topic, &request).err();
@@ -156,8 +160,25 @@ impl Outcome {
         None
     }
 
+    fn write_states(&mut self, log: &mut dyn Log) {
+        let states = std::mem::take(&mut self.states);
+        if states.is_empty() {
+            return;
+        }
+        self.wrote = true;
+        if self.failure.is_none() {
+            self.failure = log.save_all(&states).err();
+        }
+        let requests = states.into_iter().map(|(topic, image)| (topic, Request::Save(image)));
+        match self.failure {
+            None => self.unanswered.extend(requests),
+            Some(_) => self.unfinished.extend(requests),
+        }
+    }
+
     /// Syncs what was written.
-    pub(super) fn end(self, log: &mut dyn Log) -> Ended {
+    pub(super) fn end(mut self, log: &mut dyn Log) -> Ended {
+        self.write_states(log);
         let synced = if self.wrote { log.sync() } else { Ok(()) };
         let on_disk = synced.is_ok();
         let mut batches = self.batches.values().flatten();
@@ -190,10 +211,9 @@ fn write(log: &mut dyn Log, topic: TopicNumber, request: &Request) -> Result<(),
     match request {
         Request::Append(batch) => log.append(topic, batch),
         Request::Drop { first } => log.drop_batch(topic, *first),
-        Request::Save(image) => log.save(topic, image),
         Request::Advance(progress) => log.advance(topic, progress),
         Request::Delete => log.delete(topic),
-        Request::Read { .. } => unreachable!("reads are told apart before this is called"),
+        Request::Save(_) | Request::Read { .. } => unreachable!("told apart before this is called"),
     }
 }
 

@@ -2,16 +2,20 @@
 //!
 //! Only batches count towards the bound on bytes, and only those who submit them wait for room. States,
 //! removals and reads are few: a topic has at most one state, one removal a batch and one read a channel.
+//!
+//! For states nobody waits. Where nothing else is to be done they are gathered for a moment: a thousand topics that change
+//! are written down with one sync then, and not each with its own.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nsqd_broker::storage::{Position, Request};
 use tokio::sync::Notify;
 
+use super::StoreOptions;
 use crate::store::TopicNumber;
 
 /// What the worker is to do next. Of both kinds some is taken each time: neither can starve the other.
@@ -28,14 +32,17 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
     pending_bytes: AtomicUsize,
-    pending_bytes_max: usize,
-    group_bytes_max: usize,
+    options: StoreOptions,
     made_room: Notify,
 }
 
 #[derive(Default)]
 struct Waiting {
     requests: VecDeque<(TopicNumber, Request)>,
+    /// How many of the requests are no states.
+    pressing: usize,
+    /// When states that wait are carried out if nothing comes before that is. Set exactly when there are requests.
+    gathered_at: Option<Instant>,
     reads: Vec<(TopicNumber, Position)>,
     /// How often each batch is in `requests` and in the group that is being carried out; never zero. The
     /// reads of these stay in line.
@@ -47,13 +54,12 @@ struct Waiting {
 }
 
 impl Queue {
-    pub(super) fn new(pending_bytes_max: usize, group_bytes_max: usize) -> Self {
+    pub(super) fn new(options: StoreOptions) -> Self {
         Self {
             waiting: Mutex::default(),
             arrived: Condvar::new(),
             pending_bytes: AtomicUsize::new(0),
-            pending_bytes_max,
-            group_bytes_max,
+            options,
             made_room: Notify::new(),
         }
     }
@@ -69,6 +75,9 @@ impl Queue {
                 waiting.reads.push((topic, first));
             }
             request => {
+                let due_for_gathering = || Instant::now() + self.options.gather_for;
+                waiting.gathered_at.get_or_insert_with(due_for_gathering);
+                waiting.pressing += usize::from(!is_state(&request));
                 if let Request::Append(batch) = &request {
                     *waiting.unwritten.entry((topic, batch.first)).or_default() += 1;
                     self.pending_bytes.fetch_add(batch.records.len(), Ordering::AcqRel);
@@ -91,7 +100,7 @@ impl Queue {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.pending_bytes() < self.pending_bytes_max
+        self.pending_bytes() < self.options.pending_bytes_max
     }
 
     pub(super) async fn room(&self) {
@@ -109,20 +118,21 @@ impl Queue {
     /// Blocks until there is something to do, or until `due`: what is to be done may be nothing then. `None` when
     /// nothing waits and nothing will come.
     pub(super) fn wait(&self, due: Option<Instant>) -> Option<Work> {
-        let idle = |waiting: &mut Waiting| waiting.is_empty() && !waiting.closed;
-        let waiting = self.waiting();
-        let mut waiting = match due {
-            Some(due) => {
-                let longest = due.saturating_duration_since(Instant::now());
-                self.arrived.wait_timeout_while(waiting, longest, idle).expect(NO_PANIC).0
-            }
-            None => self.arrived.wait_while(waiting, idle).expect(NO_PANIC),
-        };
+        let mut waiting = self.waiting();
+        while !waiting.is_pressing() {
+            let until = due.into_iter().chain(waiting.gathered_at).min();
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            waiting = match left {
+                Some(Duration::ZERO) => break,
+                Some(left) => self.arrived.wait_timeout(waiting, left).expect(NO_PANIC).0,
+                None => self.arrived.wait(waiting).expect(NO_PANIC),
+            };
+        }
         if waiting.is_empty() && waiting.closed {
             return None;
         }
         let reads = std::mem::take(&mut waiting.reads);
-        Some(Work { reads, group: waiting.take_group(self.group_bytes_max) })
+        Some(Work { reads, group: waiting.take_group(self.options.group_bytes_max) })
     }
 
     /// The reads that came while a group is carried out.
@@ -164,6 +174,11 @@ impl Waiting {
         self.requests.is_empty() && self.reads.is_empty()
     }
 
+    /// Whether there is anything that is to be done at once.
+    fn is_pressing(&self) -> bool {
+        self.closed || self.pressing > 0 || !self.reads.is_empty()
+    }
+
     fn take_group(&mut self, bytes_max: usize) -> Vec<(TopicNumber, Request)> {
         let mut requests = Vec::new();
         while self.group_bytes < bytes_max && requests.len() < GROUP_REQUESTS_MAX {
@@ -174,10 +189,19 @@ impl Waiting {
                 self.group.push((topic, first));
                 self.group_bytes += bytes;
             }
+            self.pressing -= usize::from(!is_state(&request));
             requests.push((topic, request));
+        }
+        if self.requests.is_empty() {
+            self.gathered_at = None;
         }
         requests
     }
+}
+
+/// Whether it says what a topic is or has come to, which whoever asked for it does not wait for.
+fn is_state(request: &Request) -> bool {
+    matches!(request, Request::Save(_) | Request::Advance(_))
 }
 
 fn appended(request: &Request) -> Option<(Position, usize)> {

@@ -174,6 +174,47 @@ fn of_several_states_only_the_last_is_written() {
     assert_eq!(disk.load().unwrap()[0].image, image("c"));
 }
 
+/// So long that states are not written for the time that has passed.
+const FOR_LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn states_are_written_with_what_presses() {
+    let (told, calls) = channel();
+    let log = FaultyLog::new(MemoryLog::default(), move |_, call| told.send(call).is_err());
+    let (store, events) = start(log, StoreOptions { gather_for: FOR_LONG, ..StoreOptions::default() });
+    store.submit(ONE, Request::Save(image("a")));
+    store.submit(TWO, Request::Save(image("b")));
+    store.submit(ONE, append(1));
+    assert_eq!(events.recv().unwrap(), (ONE, appended(1)));
+    assert_eq!(Vec::from_iter(calls.try_iter()), [Call::Save, Call::Save, Call::Append, Call::Sync]);
+    store.stop().unwrap();
+}
+
+#[test]
+fn states_that_wait_are_written_at_the_end() {
+    let mut disk = MemoryLog::default();
+    let options = StoreOptions { gather_for: FOR_LONG, ..StoreOptions::default() };
+    let (store, _events) = start(disk.clone(), options);
+    store.submit(ONE, Request::Save(image("a")));
+    store.stop().unwrap();
+    assert_eq!(disk.load().unwrap()[0].image, image("a"));
+}
+
+#[test]
+fn states_of_which_one_is_refused_are_written_with_the_next_group() {
+    let mut disk = MemoryLog::default();
+    let log = FaultyLog::failing_at(disk.clone(), 1);
+    let (store, events) = start(log, StoreOptions { gather_for: FOR_LONG, ..StoreOptions::default() });
+    store.submit(ONE, Request::Save(image("a")));
+    store.submit(TWO, Request::Save(image("b")));
+    for answer in [failed(1), appended(1)] {
+        store.submit(ONE, append(1));
+        assert_eq!(events.recv().unwrap(), (ONE, answer));
+    }
+    store.stop().unwrap();
+    assert_eq!(disk.load().unwrap().len(), 2);
+}
+
 #[test]
 fn a_deleted_topic_leaves_nothing() {
     let mut disk = MemoryLog::default();
