@@ -32,6 +32,7 @@ mod seen;
 mod side;
 mod target;
 mod threads;
+mod turns;
 mod usage;
 mod workload;
 

@@ -103,10 +103,6 @@ impl Burst {
     pub(super) fn messages(&self) -> usize {
         self.messages
     }
-
-    pub(super) fn commands(&self) -> usize {
-        self.commands
-    }
 }
 
 /// A body with room for its number, and text behind it that compresses as such text does: to about half.

@@ -145,6 +145,11 @@ impl Connection {
         self.socket
     }
 
+    /// Where what comes is read from.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// A handle on the socket, by which another thread can end the waiting for input.
     pub(super) fn waiting(&self) -> Result<Waiting, Failure> {
         Ok(Waiting(self.socket.try_clone()?))

@@ -34,9 +34,23 @@ impl HttpConnection {
         Ok(Self { socket, answer: [0; ANSWER_BYTES_MAX] })
     }
 
+    /// Where the answers come from.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Sends a request, and waits for the end of its answer, which must be a 200.
     pub(super) fn ask(&mut self, request: &[u8]) -> Result<(), Failure> {
-        self.socket.write_all(request).map_err(|error| failed(&error))?;
+        self.send(request)?;
+        self.expect_ok()
+    }
+
+    pub(super) fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
+        self.socket.write_all(request).map_err(|error| failed(&error))
+    }
+
+    /// Waits for the end of the answer, which must be a 200.
+    pub(super) fn expect_ok(&mut self) -> Result<(), Failure> {
         let mut length = 0;
         loop {
             let count = match self.socket.read(&mut self.answer[length..]) {

@@ -1,5 +1,6 @@
 //! Publishes as fast as nsqd answers, on several connections, and sees to it that every command was answered `OK`.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use super::connection::Connection;
 use super::histogram::Histogram;
 use super::layer::Layer;
 use super::moved::Moved;
-use super::target::Target;
+use super::target::{Place, Target};
 use super::threads::{self, Joined};
+use super::turns::{Caller, take_turns};
 use crate::failure::Failure;
 
 /// How to publish.
@@ -36,6 +38,7 @@ pub(super) struct Plan {
 /// Who is about to publish: all that can be made before is made.
 pub(super) struct Publishers {
     workers: Vec<Worker>,
+    place: Place,
     messages: u64,
     time_max: Option<Duration>,
 }
@@ -52,13 +55,21 @@ pub(super) struct Published {
 
 struct Worker {
     connection: Connection,
-    /// Taken in turn.
+    /// Taken in turn; each has as many commands, and each command as many messages.
     ring: Vec<Burst>,
-    /// How many are written, and how many of them may wait for their answers.
-    bursts: u64,
+    commands: usize,
+    messages: u64,
+    /// How many bursts are to be written yet.
+    left: u64,
+    /// How many of them may wait for their answers.
     window: usize,
-    /// The first message's number.
+    /// The first message's number, and that of the next.
     first: u64,
+    next: u64,
+    /// How many commands wait for their answers.
+    unanswered: usize,
+    sent: Instant,
+    latencies: Histogram,
     moved: Arc<Moved>,
 }
 
@@ -85,14 +96,20 @@ impl Publishers {
             workers.push(Worker {
                 connection: Connection::open(&target.place, plan.layer)?,
                 ring: ring.collect(),
-                bursts,
+                commands: plan.commands,
+                messages: per_command as u64,
+                left: bursts,
                 window: plan.window,
                 first,
+                next: first,
+                unanswered: 0,
+                sent: Instant::now(),
+                latencies: Histogram::new(),
                 moved: Arc::clone(&target.place.moved),
             });
         }
         let messages = bursts * per_burst * plan.connections as u64;
-        Ok(Self { workers, messages, time_max: plan.time_max })
+        Ok(Self { workers, place: target.place.clone(), messages, time_max: plan.time_max })
     }
 
     /// How many messages they will publish, if there is time.
@@ -101,60 +118,90 @@ impl Publishers {
     }
 
     /// Publishes everything.
-    pub(super) fn run(self) -> Result<Published, Failure> {
+    pub(super) fn run(mut self) -> Result<Published, Failure> {
         let began = Instant::now();
         let deadline = self.time_max.map(|time_max| began + time_max);
-        let outcomes = thread::scope(|scope| {
-            let running: Vec<_> =
-                self.workers.into_iter().map(|worker| scope.spawn(move || worker.run(deadline))).collect();
-            running.into_iter().map(Joined::joined).collect::<Vec<_>>()
-        });
+        if self.workers.iter().all(|worker| worker.window == 1) {
+            take_turns(&mut self.workers, &self.place, deadline)?;
+        } else {
+            let outcomes = thread::scope(|scope| {
+                let workers = self.workers.iter_mut();
+                let running: Vec<_> =
+                    workers.map(|worker| scope.spawn(move || worker.run(deadline))).collect();
+                running.into_iter().map(Joined::joined).collect::<Vec<_>>()
+            });
+            threads::all(outcomes)?;
+        }
         let elapsed = began.elapsed();
         let mut published = Published { messages: 0, elapsed, latencies: Histogram::new() };
-        for (messages, latencies) in threads::all(outcomes)? {
-            published.messages += messages;
-            published.latencies.merge(&latencies);
+        for worker in &self.workers {
+            published.messages += worker.next - worker.first;
+            published.latencies.merge(&worker.latencies);
         }
         Ok(published)
     }
 }
 
 impl Worker {
-    /// Publishes, and gives how many messages were confirmed, and how long that took each time.
-    fn run(mut self, deadline: Option<Instant>) -> Result<(u64, Histogram), Failure> {
-        let mut latencies = Histogram::new();
-        let mut number = self.first;
-        let mut unanswered = 0;
-        for at in 0..self.bursts {
-            let ring = self.ring.len() as u64;
-            let burst = &mut self.ring[(at % ring) as usize];
-            burst.number(number);
-            number += burst.messages() as u64;
-            let (commands, messages, sent) = (burst.commands(), burst.messages() as u64, Instant::now());
-            self.connection.send(burst.bytes())?;
-            unanswered += commands;
-            while unanswered > (self.window - 1) * commands {
-                unanswered = self.answered(unanswered)?;
+    /// Publishes with several bursts on their way.
+    fn run(&mut self, deadline: Option<Instant>) -> Result<(), Failure> {
+        while self.send()? {
+            while self.unanswered > (self.window - 1) * self.commands {
+                self.receive()?;
             }
-            let now = Instant::now();
-            self.moved.add(messages);
-            if self.window == 1 {
-                latencies.record(now - sent);
-            }
-            if deadline.is_some_and(|deadline| now >= deadline) {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
         }
-        while unanswered > 0 {
-            unanswered = self.answered(unanswered)?;
+        while self.unanswered > 0 {
+            self.receive()?;
         }
-        Ok((number - self.first, latencies))
+        Ok(())
     }
 
-    /// Waits for answers; returns how many commands are still without one.
-    fn answered(&mut self, unanswered: usize) -> Result<usize, Failure> {
+    /// Writes the next burst; `false` where none is left.
+    fn send(&mut self) -> Result<bool, Failure> {
+        if self.left == 0 {
+            return Ok(false);
+        }
+        self.left -= 1;
+        let at = (self.next - self.first) / (self.messages * self.commands as u64);
+        let ring = self.ring.len() as u64;
+        let burst = &mut self.ring[(at % ring) as usize];
+        burst.number(self.next);
+        self.next += burst.messages() as u64;
+        self.unanswered += self.commands;
+        self.sent = Instant::now();
+        self.connection.send(burst.bytes())?;
+        Ok(true)
+    }
+
+    /// Waits for answers.
+    fn receive(&mut self) -> Result<(), Failure> {
         let answers = self.connection.oks()?;
-        let left = unanswered.checked_sub(answers);
-        left.ok_or_else(|| Failure::Failed("nsqd answered what was not asked".to_owned()))
+        let left = self.unanswered.checked_sub(answers);
+        self.unanswered =
+            left.ok_or_else(|| Failure::Failed("nsqd answered what was not asked".to_owned()))?;
+        self.moved.add(answers as u64 * self.messages);
+        Ok(())
+    }
+}
+
+impl Caller for Worker {
+    fn socket(&self) -> &TcpStream {
+        self.connection.socket()
+    }
+
+    fn say(&mut self) -> Result<bool, Failure> {
+        self.send()
+    }
+
+    fn hear(&mut self) -> Result<bool, Failure> {
+        self.receive()?;
+        let is_answered = self.unanswered == 0;
+        if is_answered {
+            self.latencies.record(self.sent.elapsed());
+        }
+        Ok(is_answered)
     }
 }

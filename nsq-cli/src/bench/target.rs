@@ -47,6 +47,15 @@ pub(super) struct Place {
     pub interrupt: Arc<Interrupt>,
 }
 
+#[cfg(test)]
+impl Place {
+    /// For tests of what needs no nsqd.
+    pub(super) fn nowhere() -> Self {
+        let (moved, interrupt) = (Arc::default(), Arc::default());
+        Self { tcp: ([127, 0, 0, 1], 0).into(), patience: Duration::from_secs(30), moved, interrupt }
+    }
+}
+
 impl Target {
     pub(super) fn new(place: Place, http: Option<String>, usage: Option<Usage>) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
