@@ -103,7 +103,7 @@ pub trait Log: Send {
     /// Replaces the topic's state, and the progress kept beside it.
     fn save(&mut self, topic: TopicNumber, image: &TopicImage) -> Result<(), LogError>;
 
-    /// [`save`](Log::save)s the states of several topics. After an error each of them may be the old one or the new.
+    /// [`save`](Log::save)s the states of several topics, one of each. After an error each may be the old one or the new.
     fn save_all(&mut self, states: &[(TopicNumber, TopicImage)]) -> Result<(), LogError> {
         states.iter().try_for_each(|(topic, image)| self.save(*topic, image))
     }

@@ -31,9 +31,6 @@ pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, S
     let mut steps = Vec::with_capacity(requests.len());
     for (topic, request) in requests.into_iter().rev() {
         let gone = deleted.contains(&topic);
-        if let Request::Append(_) = request {
-            saved.remove(&topic);
-        }
         let step = match request {
             Request::Append(batch) if gone || dropped.contains(&(topic, batch.first)) => {
                 Step::Skip { first: batch.first }
@@ -47,7 +44,9 @@ pub(super) fn plan(requests: Vec<(TopicNumber, Request)>) -> Vec<(TopicNumber, S
                     // What is read between must have been written.
                     Request::Read { first } => drop(dropped.remove(&(topic, *first))),
                     Request::Delete => drop(deleted.insert(topic)),
-                    Request::Append(_) | Request::Save(_) | Request::Advance(_) => {}
+                    // What it needs stays before it.
+                    Request::Append(_) => drop(saved.remove(&topic)),
+                    Request::Save(_) | Request::Advance(_) => {}
                 }
                 Step::Do(request)
             }
@@ -165,6 +164,8 @@ impl Outcome {
         if states.is_empty() {
             return;
         }
+        let topics: HashSet<_> = states.iter().map(|(topic, _)| *topic).collect();
+        debug_assert_eq!(topics.len(), states.len(), "a topic has one state where nothing is between");
         self.wrote = true;
         if self.failure.is_none() {
             self.failure = log.save_all(&states).err();
@@ -254,6 +255,14 @@ mod tests {
         let requests = [Request::Drop { first: 0 }, Request::Append(batch(0, 1, 10))];
         let steps = plan(requests.clone().map(|request| (ONE, request)).into());
         assert_eq!(steps, requests.map(|request| (ONE, Step::Do(request))));
+    }
+
+    #[test]
+    fn a_batch_that_is_left_out_needs_no_state_before_it() {
+        let append = Request::Append(batch(0, 1, 10));
+        let (save, removal) = (Request::Save(image("t")), Request::Drop { first: 0 });
+        let steps = plan([save.clone(), append, save.clone(), removal.clone()].map(|it| (ONE, it)).into());
+        assert_eq!(steps, [Step::Skip { first: 0 }, Step::Do(save), Step::Do(removal)].map(|it| (ONE, it)));
     }
 
     #[test]

@@ -41,7 +41,7 @@ struct Waiting {
     requests: VecDeque<(TopicNumber, Request)>,
     /// How many of the requests are no states.
     pressing: usize,
-    /// When states that wait are carried out if nothing comes before that is. Set exactly when there are requests.
+    /// When states that wait are carried out unless something presses before. Set exactly when there are requests.
     gathered_at: Option<Instant>,
     reads: Vec<(TopicNumber, Position)>,
     /// How often each batch is in `requests` and in the group that is being carried out; never zero. The
@@ -70,14 +70,16 @@ impl Queue {
         if waiting.closed {
             return false;
         }
+        // States behind the first of them change nothing about when they are taken.
+        let mut wakes = true;
         match request {
             Request::Read { first } if !waiting.unwritten.contains_key(&(topic, first)) => {
                 waiting.reads.push((topic, first));
             }
             request => {
-                let due_for_gathering = || Instant::now() + self.options.gather_for;
-                waiting.gathered_at.get_or_insert_with(due_for_gathering);
+                wakes = !is_state(&request) || waiting.gathered_at.is_none();
                 waiting.pressing += usize::from(!is_state(&request));
+                waiting.gathered_at.get_or_insert_with(|| Instant::now() + self.options.gather_for);
                 if let Request::Append(batch) = &request {
                     *waiting.unwritten.entry((topic, batch.first)).or_default() += 1;
                     self.pending_bytes.fetch_add(batch.records.len(), Ordering::AcqRel);
@@ -86,7 +88,9 @@ impl Queue {
             }
         }
         drop(waiting);
-        self.arrived.notify_one();
+        if wakes {
+            self.arrived.notify_one();
+        }
         true
     }
 
