@@ -1,7 +1,9 @@
 //! A limit on how long a request's head may take to arrive.
 //!
 //! A connection that has sent nothing since its last answer may stay: clients keep connections to publish now
-//! and then. One that has begun a head, and one that has never sent any, must go on.
+//! and then. One that has begun a head, and one that has never sent any, must go on. (Where a head's beginning came in one
+//! piece with the request before it, that is not seen here until more of it comes; till then the connection is as good as
+//! idle.)
 
 use std::io;
 use std::pin::Pin;

@@ -126,7 +126,9 @@ enum Element {
 
 impl Element {
     fn of(text: &str) -> Self {
-        if text.starts_with('{') { Self::Parameter } else { Self::Literal(text.to_owned()) }
+        let is_parameter = text.starts_with('{') && text.ends_with('}');
+        assert!(is_parameter || !text.contains(['{', '}']), "{text} is neither a parameter nor a literal");
+        if is_parameter { Self::Parameter } else { Self::Literal(text.to_owned()) }
     }
 }
 
@@ -291,6 +293,19 @@ mod tests {
         ] {
             assert_eq!(resolved(&routes(base), request), expected, "{base} {request}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "GET /x/{z} is listed twice")]
+    fn a_route_is_listed_once() {
+        let handler = || async {};
+        Routes::new(()).get("/x/{y}", handler).post("/x/{y}", handler).get("/x/{z}", handler);
+    }
+
+    #[test]
+    #[should_panic(expected = "{y is neither")]
+    fn a_parameter_is_a_whole_element() {
+        Routes::new(()).get("/x/{y", || async {});
     }
 
     #[test]
