@@ -41,6 +41,8 @@ pub(super) struct Publishers {
     place: Place,
     messages: u64,
     time_max: Option<Duration>,
+    /// Whether each waits for its answer, and finds all of it in the socket.
+    takes_turns: bool,
 }
 
 /// What came of it.
@@ -109,7 +111,8 @@ impl Publishers {
             });
         }
         let messages = bursts * per_burst * plan.connections as u64;
-        Ok(Self { workers, place: target.place.clone(), messages, time_max: plan.time_max })
+        let takes_turns = plan.window == 1 && plan.layer == Layer::Plain;
+        Ok(Self { workers, place: target.place.clone(), messages, time_max: plan.time_max, takes_turns })
     }
 
     /// How many messages they will publish, if there is time.
@@ -121,7 +124,7 @@ impl Publishers {
     pub(super) fn run(mut self) -> Result<Published, Failure> {
         let began = Instant::now();
         let deadline = self.time_max.map(|time_max| began + time_max);
-        if self.workers.iter().all(|worker| worker.window == 1) {
+        if self.takes_turns {
             take_turns(&mut self.workers, &self.place, deadline)?;
         } else {
             let outcomes = thread::scope(|scope| {

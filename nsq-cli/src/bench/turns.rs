@@ -24,11 +24,12 @@ pub(super) trait Caller {
     /// Says the next thing; `false` where nothing is left to be said.
     fn say(&mut self) -> Result<bool, Failure>;
 
-    /// Takes all that has come, or waits for some. Returns whether the answer is complete.
+    /// Takes all that has come, for it is told only once, or waits for some. Returns whether the answer is complete.
     fn hear(&mut self) -> Result<bool, Failure>;
 }
 
-/// Has them all say what they have to say, or until `deadline`; all is answered then.
+/// Has them all say what they have to say, or until `deadline`; all is answered then. Where one is not answered, that is
+/// noticed once the others are done.
 pub(super) fn take_turns(
     callers: &mut [impl Caller],
     place: &Place,
