@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::http::header::HOST;
@@ -90,7 +89,6 @@ where
                 true => app.handle(request, remote).await,
                 false => malformed("400 Bad Request: missing required Host header"),
             };
-            behind_the_others().await;
             phase.request_was_answered();
             Ok::<_, Infallible>(response)
         })
@@ -117,23 +115,6 @@ where
     }
     let io = connection.into_parts().io.into_inner();
     hang_up(io, if stopping { Duration::ZERO } else { LINGER }).await;
-}
-
-/// Lets every task run that is ready now. So the requests that have come on other connections are read before this one is
-/// answered, and the answers go out one after the other: the first wakes a client, and the next find its processor awake,
-/// where each alone would have to wake it again.
-async fn behind_the_others() {
-    let mut has_waited = false;
-    poll_fn(|context| {
-        if has_waited {
-            return Poll::Ready(());
-        }
-        has_waited = true;
-        // Woken while it runs, a task goes to the end of the queue.
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// HTTP/1.1 demands the header.
