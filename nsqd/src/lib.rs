@@ -14,7 +14,6 @@ pub mod lookup;
 pub mod metrics;
 pub mod node;
 pub mod options;
-mod pace;
 pub mod store;
 pub mod tcp;
 pub mod topology_file;

@@ -20,8 +20,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::node::{Node, Registrations};
-use crate::pace::pause_after;
+use crate::node::{Node, Registrations, pause_after};
 use inquiry::{Inquiry, Patience};
 use peer::{Peer, Reach};
 

@@ -15,9 +15,8 @@ use nsqd_broker::storage::Durability;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::pace::pause_after;
-
 use super::discovery::{DeclaredChannel, DeclaredTopic};
+use super::pace::pause_after;
 use super::topic::Locked;
 use super::{AdminError, NO_PANIC, Node};
 

@@ -6,6 +6,7 @@
 mod client;
 mod discovery;
 mod metadata;
+mod pace;
 mod snapshot;
 mod subscription;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use client::{Authorized, Client, Facts, Identity, Tls};
 pub use discovery::{DeclaredChannel, DeclaredTopic, Registrations, Topology};
 pub use metadata::{MetadataError, read as read_metadata};
 pub use nsqd_broker::storage::Durability;
+pub use pace::pause_after;
 pub use subscription::{Answer, SubscribeFailure, Subscription};
 
 use crate::import::{self, ImportError};

@@ -12,7 +12,7 @@ const PAUSE_FACTOR: u32 = 9;
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// How long to leave the topics alone after a walk that took so long.
-pub(crate) fn pause_after(took: Duration) -> Duration {
+pub fn pause_after(took: Duration) -> Duration {
     took.saturating_mul(PAUSE_FACTOR).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 
