@@ -34,7 +34,7 @@ fn publish(topic: &mut Topic, step: u64) {
     for left in (0..BATCH).rev() {
         publication.push(&BODY, left as usize * BODY.len());
     }
-    topic.publish(now(step), publication, Duration::ZERO).expect("memory has room");
+    topic.publish(now(step), publication).expect("memory has room");
 }
 
 fn subscribe(topic: &mut Topic, channel: &str, ready: u64) -> ConsumerKey {

@@ -4,6 +4,8 @@
 //! where a small publish joins the batch that is still open) and once when it is delivered (into the consumer's
 //! outbox); in between only positions move.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use nsq::wire::message::{MESSAGE_FRAME_HEADER_BYTES, MESSAGE_HEADER_BYTES, MessageId};
 
@@ -179,6 +181,8 @@ impl Records {
 #[derive(Debug)]
 pub struct Publication {
     batches: Vec<Records>,
+    /// How long after channels see it each message is due; empty where none is deferred.
+    delays: Vec<Duration>,
     batch_messages_max: u32,
     count: u32,
     body_bytes: u64,
@@ -200,6 +204,7 @@ impl Publication {
     pub fn new(memory_messages_max: u64) -> Self {
         Self {
             batches: Vec::new(),
+            delays: Vec::new(),
             batch_messages_max: batch_messages_max(memory_messages_max),
             count: 0,
             body_bytes: 0,
@@ -224,6 +229,18 @@ impl Publication {
         self.body_bytes += body.len() as u64;
     }
 
+    /// Adds a message that is due after `delay`, which is not zero. All messages of a publication are deferred, or none is.
+    pub fn push_deferred(&mut self, body: &[u8], more_bytes: usize, delay: Duration) {
+        debug_assert!(!delay.is_zero() && self.delays.len() == self.count as usize);
+        self.push(body, more_bytes);
+        self.delays.push(delay);
+    }
+
+    /// Whether its messages are deferred.
+    pub fn is_deferred(&self) -> bool {
+        !self.delays.is_empty()
+    }
+
     /// How many messages it holds.
     pub fn count(&self) -> u32 {
         self.count
@@ -244,8 +261,9 @@ impl Publication {
         self.body_bytes + u64::from(self.count) * MESSAGE_FRAME_HEADER_BYTES as u64
     }
 
-    pub(crate) fn into_batches(self) -> Vec<Records> {
-        self.batches
+    /// The batches, and the delays of all their messages if these are deferred.
+    pub(crate) fn into_parts(self) -> (Vec<Records>, Vec<Duration>) {
+        (self.batches, self.delays)
     }
 }
 
@@ -263,7 +281,7 @@ mod tests {
         publication.push(&[7; BATCH_BYTES_MAX], 0);
         assert_eq!(publication.count(), 301);
         let mut found = Vec::new();
-        for mut batch in publication.into_batches() {
+        for mut batch in publication.into_parts().0 {
             let mut id = 0;
             batch.stamp(17, || {
                 id += 1;
@@ -288,7 +306,7 @@ mod tests {
         let mut publication = Publication::new(u64::MAX);
         publication.push(b"one", 0);
         publication.push(b"two", 0);
-        let good = publication.into_batches().remove(0).share();
+        let good = publication.into_parts().0.remove(0).share();
         assert!(Records::parse(good.clone(), 2).is_some());
         assert!(Records::parse(good.clone(), 1).is_none());
         assert!(Records::parse(good.slice(..good.len() - 1), 2).is_none());

@@ -631,7 +631,7 @@ mod tests {
         for _ in 0..100 {
             let mut publication = Publication::new(100);
             publication.push(&[0; 10_000], 0);
-            for records in publication.into_batches() {
+            for records in publication.into_parts().0 {
                 log.append(records, 1);
             }
             let (first, count) = log.unread(&mut reader).unwrap();

@@ -220,12 +220,12 @@ impl Topic {
         self.by_name.get(name).map(|key| ChannelKey(*key))
     }
 
-    /// Whether memory has no room for these messages, published with this delay, unless the disk takes some.
-    pub fn needs_disk_for(&self, messages: &Publication, delay: Duration) -> bool {
+    /// Whether memory has no room for these messages unless the disk takes some.
+    pub fn needs_disk_for(&self, messages: &Publication) -> bool {
         let (count, bytes) = (messages.count().into(), messages.frame_bytes());
-        match delay.is_zero() {
-            true => self.log.needs_disk_for(count, bytes),
-            false => self.log.needs_disk_for_aside(count, || in_flight(&self.channels)),
+        match messages.is_deferred() {
+            true => self.log.needs_disk_for_aside(count, || in_flight(&self.channels)),
+            false => self.log.needs_disk_for(count, bytes),
         }
     }
 
@@ -289,14 +289,17 @@ impl Topic {
 
     // ---- publishing ----------------------------------------------------------------------------------
 
-    /// Takes messages: all of them or, on an error, none. With a `delay` they are due that long after channels see them.
-    pub fn publish(&mut self, now: Now, messages: Publication, delay: Duration) -> Result<(), PublishError> {
-        if self.log.is_failing() && self.needs_disk_for(&messages, delay) {
+    /// Takes messages: all of them or, on an error, none.
+    pub fn publish(&mut self, now: Now, messages: Publication) -> Result<(), PublishError> {
+        if self.log.is_failing() && self.needs_disk_for(&messages) {
             return Err(PublishError::StoreFailing);
         }
         self.messages += u64::from(messages.count());
         self.message_bytes += messages.body_bytes();
-        for mut records in messages.into_batches() {
+        let is_deferred = messages.is_deferred();
+        let (batches, delays) = messages.into_parts();
+        let mut delays = &delays[..];
+        for mut records in batches {
             if self.backlog.is_some() && !self.stored {
                 records.truncate(self.backlog_room());
                 if records.count() == 0 {
@@ -304,11 +307,14 @@ impl Topic {
                 }
             }
             records.stamp(now.unix_ns, || self.ids.next(now.unix_ns));
-            if delay.is_zero() {
+            if is_deferred {
+                // Where a batch was cut it is the last.
+                let (its_own, others) = delays.split_at(records.count() as usize);
+                self.append_deferred(now, records, its_own);
+                delays = others;
+            } else {
                 let readers = self.channels.len() as u32 + u32::from(self.backlog.is_some());
                 self.log.append(records, readers);
-            } else {
-                self.append_deferred(now, records, delay);
             }
         }
         self.after_release();
@@ -317,18 +323,18 @@ impl Topic {
         Ok(())
     }
 
-    fn append_deferred(&mut self, now: Now, records: crate::batch::Records, delay: Duration) {
-        let count = records.count();
+    /// Each message has its delay.
+    fn append_deferred(&mut self, now: Now, records: crate::batch::Records, delays: &[Duration]) {
         let holds = self.backlog.is_some();
         let holders = if holds { 1 } else { self.channels.len() as u32 };
         let (batch, first) = self.log.append_aside(records, holders);
-        for index in first..first + count {
+        for (index, delay) in (first..).zip(delays) {
             let held = Held { batch, index, attempts: 0 };
             if holds {
                 self.backlog_deferred.push((held, u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX)));
                 continue;
             }
-            let due_ns = now.after(delay);
+            let due_ns = now.after(*delay);
             for (_, channel) in &mut self.channels {
                 channel.defer(due_ns, held, now);
             }

@@ -32,9 +32,12 @@ fn settings(name: &str, memory_messages_max: u64) -> TopicSettings {
 fn publish(topic: &mut Topic, count: usize, body: &[u8], delay: Duration) -> Result<(), PublishError> {
     let mut publication = Publication::new(100);
     for _ in 0..count {
-        publication.push(body, 0);
+        match delay.is_zero() {
+            true => publication.push(body, 0),
+            false => publication.push_deferred(body, 0, delay),
+        }
     }
-    topic.publish(NOW, publication, delay)
+    topic.publish(NOW, publication)
 }
 
 fn subscribe(topic: &mut Topic, channel: &str, ready: u64) -> ConsumerKey {
@@ -287,6 +290,23 @@ fn durable_messages_keep_their_delay_whenever_the_daemon_is_killed() {
     disk.carry_out(&mut topic);
     let topic = disk.restored(settings("topic", 0));
     assert_eq!(topic.stats(NOW).channels[0].deferred, 5);
+}
+
+#[test]
+fn messages_of_one_publication_are_due_after_a_delay_each() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let consumer = subscribe(&mut topic, "c", 10);
+    let mut publication = Publication::new(100);
+    for (body, delay_s) in [(b"c", 3), (b"a", 1), (b"b", 2)] {
+        publication.push_deferred(body, 0, Duration::from_secs(delay_s));
+    }
+    topic.publish(NOW, publication).unwrap();
+    let mut came = Vec::new();
+    for second in 0..4 {
+        topic.handle_timeout(Now { monotonic_ns: NOW.monotonic_ns + second * 1_000_000_000, ..NOW });
+        came.push(take(&mut topic, consumer).concat());
+    }
+    assert_eq!(came, [&b""[..], b"a", b"b", b"c"]);
 }
 
 #[test]

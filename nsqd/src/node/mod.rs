@@ -295,12 +295,7 @@ impl Node {
     ///
     /// In a durable topic it waits until they are in the journal. An error then says that they are not
     /// yet: writing them is tried again, and they may be delivered all the same.
-    pub async fn publish_batch(
-        &self,
-        topic: &TopicName,
-        messages: Publication,
-        delay: Duration,
-    ) -> Result<(), PublishError> {
+    pub async fn publish_batch(&self, topic: &TopicName, messages: Publication) -> Result<(), PublishError> {
         let mut messages = Some(messages);
         loop {
             let handle = self.topic_or_new(topic);
@@ -310,9 +305,9 @@ impl Node {
                 if self.is_exiting() {
                     return Some(Err(PublishError::Exiting));
                 }
-                let messages = messages
-                    .take_if(|messages| store.has_room() || !topic.needs_disk_for(messages, delay))?;
-                Some(Ok(topic.publish(now, messages, delay).map(|()| topic.end())))
+                let messages =
+                    messages.take_if(|messages| store.has_room() || !topic.needs_disk_for(messages))?;
+                Some(Ok(topic.publish(now, messages).map(|()| topic.end())))
             });
             match outcome {
                 Ok(Some(Ok(Ok(end)))) => {
@@ -339,9 +334,12 @@ impl Node {
         let mut left: usize = bodies.iter().map(Bytes::len).sum();
         for body in bodies {
             left -= body.len();
-            messages.push(body, left);
+            match delay {
+                Some(delay) if !delay.is_zero() => messages.push_deferred(body, left, delay),
+                _ => messages.push(body, left),
+            }
         }
-        self.publish_batch(&topic, messages, delay.unwrap_or_default()).await
+        self.publish_batch(&topic, messages).await
     }
 
     // ---- topics and channels -------------------------------------------------------------------------

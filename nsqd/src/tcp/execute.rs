@@ -41,7 +41,8 @@ pub(super) struct Executor<'c> {
 struct Gathered {
     kind: PublishKind,
     topic: TopicName,
-    delay: Duration,
+    /// Whether they are deferred, each by a delay of its own.
+    is_deferred: bool,
     messages: Publication,
     /// How many commands brought them: so many times `OK` is answered.
     commands: usize,
@@ -170,8 +171,9 @@ impl<'c> Executor<'c> {
         delay: Duration,
         out: &mut Outbox,
     ) -> Result<(), ProtocolError> {
+        let is_deferred = !delay.is_zero();
         let fits = |gathered: &Gathered| {
-            (gathered.kind, gathered.topic, gathered.delay) == (kind, topic, delay)
+            (gathered.kind, gathered.topic, gathered.is_deferred) == (kind, topic, is_deferred)
                 && gathered.messages.body_bytes() < GATHERED_BYTES_MAX
         };
         if !self.gathered.as_ref().is_some_and(fits) {
@@ -180,12 +182,13 @@ impl<'c> Executor<'c> {
         let gathered = self.gathered.get_or_insert_with(|| Gathered {
             kind,
             topic,
-            delay,
+            is_deferred,
             messages: self.context.node.publication(),
             commands: 0,
         });
         gathered.commands += 1;
         match bodies {
+            Bodies::One(body) if is_deferred => gathered.messages.push_deferred(body, 0, delay),
             Bodies::One(body) => gathered.messages.push(body, 0),
             Bodies::Many(messages) => {
                 let mut left = messages.body_bytes();
@@ -200,11 +203,11 @@ impl<'c> Executor<'c> {
 
     /// Hands over the publishes that wait; answers wait for [`deliver`](Self::deliver).
     pub(super) async fn flush_publishes(&mut self, out: &mut Outbox) -> Result<(), ProtocolError> {
-        let Some(Gathered { kind, topic, delay, messages, commands }) = self.gathered.take() else {
+        let Some(Gathered { kind, topic, is_deferred: _, messages, commands }) = self.gathered.take() else {
             return Ok(());
         };
         let count = u64::from(messages.count());
-        let published = self.context.node.publish_batch(&topic, messages, delay).await;
+        let published = self.context.node.publish_batch(&topic, messages).await;
         published.map_err(|error| kind.failed(error))?;
         self.client.count_published(&topic, count);
         for _ in 0..commands {

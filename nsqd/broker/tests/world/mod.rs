@@ -137,31 +137,36 @@ impl World {
 
     // ---- publishing ----------------------------------------------------------------------------------
 
-    /// Publishes, unless the daemon would make the publisher wait for the disk.
+    /// Publishes, unless the daemon would make the publisher wait for the disk. With a delay, each message has a
+    /// millisecond more than the one before it.
     pub(crate) fn publish(&mut self, count: usize, body_bytes: usize, delay_ms: u64) {
         let numbers = self.next_number..self.next_number + count as u64;
-        let delay = Duration::from_millis(delay_ms);
+        let first = self.next_number;
+        let delay_ns = |number: u64| (delay_ms > 0).then_some((delay_ms + number - first) * MS);
         let mut publication = Publication::new(self.settings.memory_messages_max);
         for number in numbers.clone() {
             let mut body = number.to_be_bytes().to_vec();
             body.resize(8 + body_bytes, b'x');
-            publication.push(&body, 0);
+            match delay_ns(number) {
+                Some(delay_ns) => publication.push_deferred(&body, 0, Duration::from_nanos(delay_ns)),
+                None => publication.push(&body, 0),
+            }
         }
-        if !self.disk.has_room() && self.topic.needs_disk_for(&publication, delay) {
+        if !self.disk.has_room() && self.topic.needs_disk_for(&publication) {
             return;
         }
         self.next_number = numbers.end;
         self.published_ns.resize(numbers.end as usize, self.now_ns);
-        let published = self.topic.publish(self.now(), publication, delay);
+        let published = self.topic.publish(self.now(), publication);
         let accepted = published.is_ok();
         if accepted {
-            let delay_ns = (delay_ms > 0).then_some(delay_ms * MS);
             // An ephemeral topic that holds its messages drops what is too much.
             let room = match self.is_ephemeral() && self.holds() {
                 true => (self.settings.memory_messages_max as usize).saturating_sub(self.backlog.len()),
                 false => usize::MAX,
             };
             for number in numbers.clone().take(room) {
+                let delay_ns = delay_ns(number);
                 self.delayed.extend(delay_ns.map(|_| number));
                 if self.holds() {
                     self.backlog.insert(number, delay_ns);

@@ -245,13 +245,16 @@ impl Simulation {
             let message = self.messages.len() as u64;
             let mut body = message.to_be_bytes().to_vec();
             body.resize(8 + random.usize(0..=bytes_max), b'x');
-            publication.push(&body, 0);
+            match delay_ms {
+                0 => publication.push(&body, 0),
+                _ => publication.push_deferred(&body, 0, Duration::from_millis(delay_ms)),
+            }
             numbers.push(message);
             let not_before_ns = now_ns + delay_ms * MS;
             self.messages
                 .insert(message, Message { life: life.model.life, acknowledged: false, not_before_ns });
         }
-        let outcome = life.topic.publish(now, publication, Duration::from_millis(delay_ms));
+        let outcome = life.topic.publish(now, publication);
         if outcome.is_ok() {
             numbers.iter().for_each(|message| life.model.publish(*message, delay_ms * MS, now_ns));
             life.model.waiting.push((life.topic.end(), numbers.clone()));
