@@ -41,8 +41,7 @@ pub(super) struct Executor<'c> {
 struct Gathered {
     kind: PublishKind,
     topic: TopicName,
-    /// Whether they are deferred, each by a delay of its own.
-    is_deferred: bool,
+    /// Deferred ones have a delay each; they are not gathered with others.
     messages: Publication,
     /// How many commands brought them: so many times `OK` is answered.
     commands: usize,
@@ -173,7 +172,8 @@ impl<'c> Executor<'c> {
     ) -> Result<(), ProtocolError> {
         let is_deferred = !delay.is_zero();
         let fits = |gathered: &Gathered| {
-            (gathered.kind, gathered.topic, gathered.is_deferred) == (kind, topic, is_deferred)
+            (gathered.kind, gathered.topic) == (kind, topic)
+                && gathered.messages.is_deferred() == is_deferred
                 && gathered.messages.body_bytes() < GATHERED_BYTES_MAX
         };
         if !self.gathered.as_ref().is_some_and(fits) {
@@ -182,7 +182,6 @@ impl<'c> Executor<'c> {
         let gathered = self.gathered.get_or_insert_with(|| Gathered {
             kind,
             topic,
-            is_deferred,
             messages: self.context.node.publication(),
             commands: 0,
         });
@@ -203,7 +202,7 @@ impl<'c> Executor<'c> {
 
     /// Hands over the publishes that wait; answers wait for [`deliver`](Self::deliver).
     pub(super) async fn flush_publishes(&mut self, out: &mut Outbox) -> Result<(), ProtocolError> {
-        let Some(Gathered { kind, topic, is_deferred: _, messages, commands }) = self.gathered.take() else {
+        let Some(Gathered { kind, topic, messages, commands }) = self.gathered.take() else {
             return Ok(());
         };
         let count = u64::from(messages.count());

@@ -164,8 +164,11 @@ impl Outcome {
         if states.is_empty() {
             return;
         }
-        let topics: HashSet<_> = states.iter().map(|(topic, _)| *topic).collect();
-        debug_assert_eq!(topics.len(), states.len(), "a topic has one state where nothing is between");
+        debug_assert_eq!(
+            states.iter().map(|(topic, _)| topic).collect::<HashSet<_>>().len(),
+            states.len(),
+            "a topic has one state where nothing is between"
+        );
         self.wrote = true;
         if self.failure.is_none() {
             self.failure = log.save_all(&states).err();
