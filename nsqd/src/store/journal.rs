@@ -145,6 +145,17 @@ impl Journal {
                 "part of the journal is damaged: what of it is still needed is lost"
             );
         }
+        for (segment, range) in &recovered.gaps {
+            let file = aside.keep(&mut segments, *segment, range.clone());
+            tracing::warn!(
+                segment,
+                offset = range.start,
+                bytes = range.end - range.start,
+                file,
+                "a gap in what the journal wrote last, set aside: a loss of power leaves such, and nothing of it was \
+                 promised to outlive one; without one it is damage"
+            );
+        }
         let upkeep = Upkeep::new(recovered.bytes);
         Ok(Self {
             settings,

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use nsq_tests::daemon::Stopped;
 use nsq_tests::ledger::{Figures, Ledger};
 use nsq_tests::load::{Load, Numbers, Plan, drain};
 use nsq_tests::random::{Random, fresh_seed};
@@ -70,11 +71,11 @@ fn run(level: Level, seed: u64, factor: u32) -> Option<Figures> {
         let killed_at = Instant::now();
         let stopped = daemon.kill();
         load.end(killed_at, &mut ledger);
-        daemon = stopped.start_again();
+        daemon = start_again(stopped);
         if random.percent(25) {
             // Killed again while it has hardly begun.
             wait(Duration::from_millis(random.within(0..100)));
-            daemon = daemon.kill().start_again();
+            daemon = start_again(daemon.kill());
         }
     }
     if ledger.acknowledged() < ACKNOWLEDGED_MIN {
@@ -95,6 +96,14 @@ fn run(level: Level, seed: u64, factor: u32) -> Option<Figures> {
         // How many were finished long before and come again is reported and not judged: it is a matter of time.
     }
     Some(figures)
+}
+
+/// Starts it again. A kill tears the journal at its end at most: what is behind the tear was not written either.
+fn start_again(stopped: Stopped) -> Daemon {
+    let daemon = stopped.start_again();
+    let log = daemon.process().log_lines();
+    assert!(!log.iter().any(|line| line.contains("a gap in")), "a kill left a gap:\n{}", log.join("\n"));
+    daemon
 }
 
 /// Lets the load run: there is nothing to be waited for, the moment is to be any.

@@ -2,7 +2,8 @@
 //! never written from damage.
 //!
 //! What is no record is *damage* where the segment was known to be on the disk there, and else the consequence of
-//! a crash: of what was never acknowledged, or never promised to outlive one.
+//! a crash: of what was never acknowledged, or never promised to outlive one. A process that is killed leaves no whole
+//! records behind such a place, a loss of power may: a *gap*, which can as well be damage to what was written last.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,6 +22,8 @@ use crate::store::segments::scan::{Found, Scan};
 pub(super) struct Recovered {
     /// Where there are other bytes than were written.
     pub(super) damaged: Vec<(u32, Range<u64>)>,
+    /// Where there are no records though some follow, and nobody knows whether there ever were any on the disk.
+    pub(super) gaps: Vec<(u32, Range<u64>)>,
     /// Where records are that are perhaps not on the disk. To sync them now would prove nothing: it may have failed
     /// before, and the system have forgotten it.
     pub(super) owed: Vec<(u32, Range<u64>)>,
@@ -56,6 +59,7 @@ pub(super) fn recover(segments: &mut Segments, index: &mut Index, from: Location
         let replay = replay(segments, index, segment, start, ended.get(&segment))?;
         recovered.bytes += replay.end - start;
         recovered.damaged.extend(replay.damaged.into_iter().map(|range| (segment, range)));
+        recovered.gaps.extend(replay.gaps.into_iter().map(|range| (segment, range)));
         if replay.synced > replay.begins {
             // What was owed before it was written first, and is on the disk.
             recovered.owed.clear();
@@ -94,6 +98,7 @@ struct Replay {
     /// Up to where all of it is on the disk.
     synced: u64,
     damaged: Vec<Range<u64>>,
+    gaps: Vec<Range<u64>>,
 }
 
 fn replay(
@@ -129,10 +134,12 @@ fn replay(
     if length < synced {
         nothing.push(length.max(end)..synced);
     }
-    let damaged: Vec<_> = nothing.into_iter().filter(|range| range.start < synced).collect();
+    let written = ended.map_or(end, |ended| ended.end);
+    let (damaged, mut gaps): (Vec<_>, Vec<_>) = nothing.into_iter().partition(|range| range.start < synced);
+    gaps.retain(|range| range.start < written);
     // A damaged end is kept as it is.
     let end = damaged.last().map_or(end, |range| end.max(range.end.min(length)));
-    Ok(Replay { begins, kept, end, synced, damaged })
+    Ok(Replay { begins, kept, end, synced, damaged, gaps })
 }
 
 /// Cuts a segment to where it ends.

@@ -163,6 +163,28 @@ fn a_batch_that_is_damaged_is_counted_copied_and_gone_and_the_others_are_read() 
 }
 
 #[test]
+fn what_is_missing_in_the_last_write_is_copied_and_no_damage() {
+    let disk = SimulatedDisk::new(1);
+    let mut journal = open(&disk);
+    journal.save(ONE, &image("one")).unwrap();
+    journal.sync().unwrap();
+    for first in [10, 20, 30] {
+        journal.append(ONE, &batch(first, 10, 500)).unwrap();
+    }
+    journal.sync().unwrap();
+    let place = journal.index.batch(ONE, 20).unwrap();
+    kill(journal);
+    let file = segments::name(place.segment);
+    disk.change(&file, |bytes| bytes[place.location().offset as usize + 100] ^= 1);
+    let mut journal = open(&disk);
+    let topics = journal.load().unwrap();
+    assert_eq!(topics[0].batches.iter().map(|batch| batch.first).collect::<Vec<_>>(), [10, 30]);
+    assert_eq!(journal.damage(), Damage::default());
+    let copy = format!("{}-{}.bad", &file[..16], place.location().offset);
+    assert!(journal.files.list().unwrap().contains(&copy), "{copy}");
+}
+
+#[test]
 fn a_damaged_index_is_set_aside_and_everything_is_read() {
     let written = written(true);
     let (journal, found) = written.opened_after("index", |bytes| bytes[9] ^= 1);
