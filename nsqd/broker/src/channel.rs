@@ -360,8 +360,11 @@ impl Channel {
             }
             self.requeued_turn = !self.requeued_turn;
         }
+        // There may be more where the round was too short for what there is; else nothing is left that could be taken.
+        let is_cut =
+            round.bytes_left == 0 || round.scanned >= DELIVER_SCAN_MAX || round.left == 0 && credit < share;
         // Those that were woken have their share to come: this one waits for what they leave.
-        let again = round.scanned > 0 && nearer + others == 0;
+        let again = is_cut && round.scanned > 0 && nearer + others == 0;
         if !again {
             self.wait(consumer);
         }
