@@ -4,19 +4,19 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Gives `prefix` first, then what the stream gives. Writing goes straight to the stream.
 #[derive(Debug)]
 pub struct Prefixed<S> {
-    prefix: BytesMut,
+    prefix: Bytes,
     stream: S,
 }
 
 impl<S> Prefixed<S> {
     /// The stream as it was before `prefix` was read from it.
-    pub fn new(prefix: BytesMut, stream: S) -> Self {
+    pub fn new(prefix: Bytes, stream: S) -> Self {
         Self { prefix, stream }
     }
 
@@ -45,7 +45,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
         self.prefix.advance(count);
         if self.prefix.is_empty() {
             // Most connections live long after that.
-            self.prefix = BytesMut::new();
+            self.prefix = Bytes::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_read_too_early_comes_first() {
-        let mut stream = Prefixed::new(BytesMut::from(&b"early "[..]), &b"and late"[..]);
+        let mut stream = Prefixed::new(Bytes::from_static(b"early "), &b"and late"[..]);
         let mut first = [0; 4];
         stream.read_exact(&mut first).await.unwrap();
         assert_eq!(&first, b"earl");

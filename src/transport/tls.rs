@@ -163,7 +163,12 @@ impl TlsServer {
             }
             Err(error) => return Err((error, stream.into_inner())),
         }
-        match self.acceptor.accept(Prefixed::new(first, ReadAhead::new(stream))).into_fallible().await {
+        match self
+            .acceptor
+            .accept(Prefixed::new(first.freeze(), ReadAhead::new(stream)))
+            .into_fallible()
+            .await
+        {
             Ok(mut stream) => {
                 let (stream_below, connection) = stream.get_mut();
                 stream_below.inner_mut().inner_mut().lift();

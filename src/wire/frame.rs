@@ -92,6 +92,7 @@ pub enum FrameError {
 
 /// Appends a response frame.
 pub fn encode_response(out: &mut Vec<u8>, data: &[u8]) {
+    out.reserve(FRAME_HEADER_BYTES + data.len());
     write_frame_header(out, FrameType::Response, data.len());
     out.extend_from_slice(data);
 }

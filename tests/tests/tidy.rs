@@ -273,7 +273,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that the pure core may depend on.
-const BROKER_DEPENDENCIES: [&str; 4] = ["bytes", "nsq", "rustc-hash", "slab"];
+const BROKER_DEPENDENCIES: [&str; 5] = ["bytes", "nsq", "rustc-hash", "slab", "smallvec"];
 
 /// The longest file, in lines.
 const LINES_MAX: usize = 700;

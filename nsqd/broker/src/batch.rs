@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use nsq::wire::message::{MESSAGE_FRAME_HEADER_BYTES, MESSAGE_HEADER_BYTES, MessageId};
+use smallvec::SmallVec;
 
 /// A batch is closed when the next message would make it longer than this, in bytes. A longer message
 /// has a batch of its own. (About 16 KiB is what the spill stores best: docs/decisions.)
@@ -23,7 +24,7 @@ const ID_AT: usize = 18;
 pub(crate) struct Records {
     bytes: Buffer,
     /// Where each frame ends in `bytes`; its length is the number of messages.
-    ends: Vec<u32>,
+    ends: SmallVec<[u32; 4]>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,12 +60,12 @@ pub(crate) fn set_attempts(frame: &mut [u8], attempts: u16) {
 
 impl Records {
     fn with_capacity(bytes: usize, messages: usize) -> Self {
-        Self { bytes: Buffer::Open(BytesMut::with_capacity(bytes)), ends: Vec::with_capacity(messages) }
+        Self { bytes: Buffer::Open(BytesMut::with_capacity(bytes)), ends: SmallVec::with_capacity(messages) }
     }
 
     /// The frames in `bytes`; `None` if they are not `count` whole message frames.
     pub(crate) fn parse(bytes: Bytes, count: u32) -> Option<Self> {
-        let mut ends = Vec::with_capacity(count as usize);
+        let mut ends = SmallVec::with_capacity(count as usize);
         let mut at = 0;
         while at < bytes.len() {
             let size = i32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?);
@@ -180,7 +181,7 @@ impl Records {
 /// Made before the topic is locked: under the lock the messages only get their ids and their place.
 #[derive(Debug)]
 pub struct Publication {
-    batches: Vec<Records>,
+    batches: SmallVec<[Records; 1]>,
     /// How long after channels see it each message is due; empty where none is deferred.
     delays: Vec<Duration>,
     batch_messages_max: u32,
@@ -203,7 +204,7 @@ impl Publication {
     /// No message yet, for a topic that keeps `memory_messages_max` waiting messages in memory.
     pub fn new(memory_messages_max: u64) -> Self {
         Self {
-            batches: Vec::new(),
+            batches: SmallVec::new(),
             delays: Vec::new(),
             batch_messages_max: batch_messages_max(memory_messages_max),
             count: 0,
@@ -262,7 +263,7 @@ impl Publication {
     }
 
     /// The batches, and the delays of all their messages if these are deferred.
-    pub(crate) fn into_parts(self) -> (Vec<Records>, Vec<Duration>) {
+    pub(crate) fn into_parts(self) -> (SmallVec<[Records; 1]>, Vec<Duration>) {
         (self.batches, self.delays)
     }
 }

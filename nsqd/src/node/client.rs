@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
+use atomic_waker::AtomicWaker;
 use nsq::wire::command::Phase;
 use nsq::wire::identify::Compression;
 use nsq::wire::name::TopicName;
-use tokio::sync::Notify;
 
 /// What a client said of itself, and what was agreed with it.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +58,9 @@ pub struct Client {
     /// Locked for a copy or a change of a few fields.
     facts: Mutex<Facts>,
     closed: AtomicBool,
-    signal: Notify,
+    /// Whether its session is to look at something, and who wakes it: the session alone waits.
+    signalled: AtomicBool,
+    session: AtomicWaker,
 }
 
 /// What changes while a client is connected.
@@ -95,7 +98,8 @@ impl Client {
                 published: BTreeMap::new(),
             }),
             closed: AtomicBool::new(false),
-            signal: Notify::new(),
+            signalled: AtomicBool::new(false),
+            session: AtomicWaker::new(),
         }
     }
 
@@ -122,13 +126,14 @@ impl Client {
 
     /// Makes its session look whether there are messages for it.
     pub fn wake(&self) {
-        self.signal.notify_one();
+        self.signalled.store(true, Ordering::Release);
+        self.session.wake();
     }
 
     /// Makes its session end the connection.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.signal.notify_one();
+        self.wake();
     }
 
     /// Whether the connection is to be ended.
@@ -136,9 +141,16 @@ impl Client {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Waits for `wake` or `close`; one that came before is not missed.
-    pub async fn signalled(&self) {
-        self.signal.notified().await;
+    /// Ready where `wake` or `close` was called since it was ready last. For the session, which is woken by the next.
+    pub fn poll_signalled(&self, session: &mut Context<'_>) -> Poll<()> {
+        if !self.signalled.load(Ordering::Acquire) {
+            self.session.register(session.waker());
+        }
+        // Between the look and the registration it may have come.
+        match self.signalled.swap(false, Ordering::AcqRel) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Facts> {
@@ -148,7 +160,33 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Wake, Waker};
+
     use super::*;
+
+    #[test]
+    fn a_wake_is_seen_once_whether_it_came_before_the_look_or_after_it() {
+        struct Counted(AtomicUsize);
+        impl Wake for Counted {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let client = Client::new(1, "127.0.0.1:80".to_owned(), "", 0);
+        let counted = Arc::new(Counted(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&counted));
+        let mut session = Context::from_waker(&waker);
+        client.wake();
+        assert_eq!(client.poll_signalled(&mut session), Poll::Ready(()));
+        assert_eq!(client.poll_signalled(&mut session), Poll::Pending);
+        assert_eq!(counted.0.load(Ordering::Relaxed), 0);
+        client.close();
+        assert_eq!(counted.0.load(Ordering::Relaxed), 1);
+        assert_eq!(client.poll_signalled(&mut session), Poll::Ready(()));
+        assert_eq!(client.poll_signalled(&mut session), Poll::Pending);
+    }
 
     #[test]
     fn an_address_has_an_ip_address_unless_it_is_a_unix_sockets() {

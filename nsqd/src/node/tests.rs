@@ -167,7 +167,11 @@ async fn deadlines_do_not_wait_for_the_metadata_to_be_written() {
     node.metadata.request();
     let delay = Some(Duration::from_millis(50));
     node.publish(name("t"), &[Bytes::from_static(b"m")], delay).await.unwrap();
-    let signalled = tokio::time::timeout(Duration::from_secs(5), client.signalled()).await;
+    let signalled = tokio::time::timeout(
+        Duration::from_secs(5),
+        std::future::poll_fn(|session| client.poll_signalled(session)),
+    )
+    .await;
     release.send(()).unwrap();
     stuck.join().unwrap();
     signalled.expect("the message is due");

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use nsq::wire::name::TopicName;
 use nsqd_broker::storage::{Event, Position};
 use nsqd_broker::{ConsumerKey, Now, Topic};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::client::Client;
@@ -155,7 +156,7 @@ impl TopicHandle {
             self.surroundings.timers.set(state.timer_ns, due_ns, self.number, &self.this);
             state.timer_ns = due_ns;
         }
-        let mut woken = Vec::new();
+        let mut woken = SmallVec::<[Arc<Client>; 4]>::new();
         while let Some(key) = state.topic.poll_wake() {
             woken.extend(state.clients.get(&key).cloned());
         }

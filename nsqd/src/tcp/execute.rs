@@ -35,6 +35,8 @@ pub(super) struct Executor<'c> {
     wants_messages: bool,
     /// Whether the node counts on this client to ask for messages, or to say that it has no room.
     woken: bool,
+    /// Whether a message was taken from the client, or finished by it.
+    has_moved: bool,
 }
 
 /// Publishes that wait to be handed over together.
@@ -57,6 +59,7 @@ impl<'c> Executor<'c> {
             answers: Vec::new(),
             wants_messages: false,
             woken: false,
+            has_moved: false,
         }
     }
 
@@ -74,7 +77,10 @@ impl<'c> Executor<'c> {
                 self.gather(kind, topic, &bodies, delay, out).await?;
             }
             Action::Ready(count) => self.answers.push(Answer::Ready(count)),
-            Action::Finish(id) => self.answers.push(Answer::Finish(id)),
+            Action::Finish(id) => {
+                self.has_moved = true;
+                self.answers.push(Answer::Finish(id));
+            }
             Action::Requeue(id, delay) => self.answers.push(Answer::Requeue(id, delay)),
             Action::Touch(id, timeout) => self.answers.push(Answer::Touch(id, timeout)),
             // To put layers around the connection is the session's business.
@@ -128,6 +134,11 @@ impl<'c> Executor<'c> {
     /// Whether messages may wait for room in the outbox.
     pub(super) fn wants_room(&self) -> bool {
         self.wants_messages
+    }
+
+    /// Whether the client has moved messages: then it is likely to go on.
+    pub(super) fn has_moved(&self) -> bool {
+        self.has_moved
     }
 
     /// Hands over the answers that wait, and takes messages into the outbox while there is room.
@@ -208,6 +219,7 @@ impl<'c> Executor<'c> {
         let count = u64::from(messages.count());
         let published = self.context.node.publish_batch(&topic, messages).await;
         published.map_err(|error| kind.failed(error))?;
+        self.has_moved = true;
         self.client.count_published(&topic, count);
         for _ in 0..commands {
             out.respond(frame::OK);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use nsq::transport::Duplex;
 use nsq::transport::compressed::Compressed;
 use nsq::transport::deflate::Deflate;
@@ -31,7 +31,7 @@ pub(super) enum Upgraded<S> {
 /// Puts the layers around `stream`, of which `input` has been read already.
 pub(super) async fn upgrade<S: Duplex + 'static>(
     stream: S,
-    input: BytesMut,
+    input: Bytes,
     agreement: Agreement,
     tls: Option<&TlsServer>,
 ) -> Upgraded<S> {

@@ -61,9 +61,9 @@ impl Outbox {
         }
     }
 
-    /// Gives the empty buffer back: the client will be idle.
-    pub(super) fn release(&mut self) {
-        if self.bytes.is_empty() {
+    /// Gives the empty buffer back if it is larger than `kept_bytes`: the client will be idle.
+    pub(super) fn release(&mut self, kept_bytes: usize) {
+        if self.bytes.is_empty() && self.bytes.capacity() > kept_bytes {
             self.bytes = Vec::new();
         }
     }
@@ -128,6 +128,19 @@ mod tests {
             left = outbox.answers_len();
         }
         assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn only_an_empty_buffer_that_is_small_is_kept() {
+        let mut outbox = Outbox::default();
+        outbox.respond(frame::OK);
+        outbox.release(0);
+        assert!(!outbox.is_empty());
+        outbox.advance(outbox.len());
+        outbox.release(64);
+        assert!(outbox.bytes.capacity() > 0);
+        outbox.release(0);
+        assert_eq!(outbox.bytes.capacity(), 0);
     }
 
     #[test]

@@ -14,7 +14,6 @@ use std::pin::{Pin, pin};
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use nsq::daemon::listener::Peer;
 use nsq::transport::{Duplex, Transport};
 use nsq::wire::MAGIC_V2;
@@ -37,6 +36,10 @@ use crate::node::{Client, Tls};
 /// How much is read at once, in bytes: little from a client that says little, much from one that fills it.
 const READ_BYTES_MIN: usize = 16 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// How large a buffer may be that is kept for what comes next where messages were moved, in bytes. A connection that only
+/// waits holds none.
+const KEPT_BYTES_MAX: usize = 512;
 
 /// How long the four bytes of the magic may take. (v1.3.0 waits for ever.)
 const MAGIC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,10 +104,12 @@ struct Session<'c, S> {
     protocol: Protocol<'c>,
     permit: Permit<'c>,
     decoder: Decoder,
-    input: BytesMut,
+    input: Vec<u8>,
     /// How much the next read asks for, in bytes.
     read_bytes: usize,
     out: Outbox,
+    /// How large the buffers may be that are kept, in bytes.
+    kept_bytes: usize,
     times: Times,
     /// Sleeps until the next deadline at the latest. It may end too early; then it is set again.
     timer: Pin<Box<Sleep>>,
@@ -149,9 +154,10 @@ pub(super) async fn serve<S: Duplex + 'static>(mut stream: S, context: &Context,
         protocol: Protocol::new(&context.terms, context.settings_of(&peer.host)),
         permit: Permit::new(context.auth_servers.as_ref()),
         decoder: Decoder::new(context.limits),
-        input: BytesMut::new(),
+        input: Vec::new(),
         read_bytes: READ_BYTES_MIN,
         out: Outbox::default(),
+        kept_bytes: 0,
         times: Times {
             heartbeat_interval: None,
             heartbeat: None,
@@ -240,7 +246,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
         let mut consumed = 0;
         let outcome = loop {
             // While an authorization server was waited for, more may have come.
-            input.unsplit(std::mem::take(&mut self.input));
+            input.append(&mut self.input);
             let decoded = match self.decoder.decode(&input[consumed..], self.protocol.situation()) {
                 Ok(Some(decoded)) => decoded,
                 Ok(None) => match self.pause(executor).await {
@@ -283,14 +289,19 @@ impl<S: Duplex + 'static> Session<'_, S> {
             }
         };
         if consumed > 0 {
-            input.advance(consumed);
+            input.drain(..consumed);
             self.times.waiting_since = Instant::now();
             if self.protocol.phase() == Phase::Init {
                 self.keep_heartbeat_interval();
             }
         }
-        // An idle connection holds no buffer.
-        self.input = if input.is_empty() { BytesMut::new() } else { input };
+        if executor.has_moved() {
+            self.kept_bytes = KEPT_BYTES_MAX;
+        }
+        if input.is_empty() && input.capacity() > self.kept_bytes {
+            input = Vec::new();
+        }
+        self.input = input;
         outcome
     }
 
@@ -303,7 +314,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
         self.out.advance(self.out.len());
         let stream = self.stream.take_plain().expect("an upgraded connection is not upgraded again");
         let tls = self.context.tls();
-        let upgrading = upgrade(stream, std::mem::take(&mut self.input), agreement, tls.as_ref());
+        let upgrading = upgrade(stream, std::mem::take(&mut self.input).into(), agreement, tls.as_ref());
         match tokio::time::timeout(UPGRADE_TIMEOUT, upgrading).await {
             Ok(Upgraded::Done { stream, handshake }) => {
                 self.stream = Transport::Layered(stream);
@@ -357,13 +368,13 @@ impl<S: Duplex + 'static> Session<'_, S> {
         // Only answers count: who is sent much is still to be heard.
         let wants_input = listens && self.out.answers_len() < OUTBOX_BYTES_MAX;
         if self.out.is_empty() {
-            self.out.release();
+            self.out.release(self.kept_bytes);
             if !self.is_unflushed {
                 self.times.blocked_since = None;
             }
         }
-        let mut signalled = pin!(self.client.signalled());
-        let Self { stream, is_unflushed, input, read_bytes, out, times, timer, .. } = self;
+        let Self { stream, is_unflushed, client, input, read_bytes, out, kept_bytes, times, timer, .. } =
+            self;
         let event = poll_fn(|context| {
             if !out.is_empty() {
                 match Pin::new(&mut *stream).poll_write(context, out.pending()) {
@@ -375,7 +386,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
                         if wants_room || !wants_input || !out.is_empty() {
                             return Poll::Ready(Ok(Event::Wrote));
                         }
-                        out.release();
+                        out.release(*kept_bytes);
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
@@ -395,7 +406,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
                     }
                 }
             }
-            if signalled.as_mut().poll(context).is_ready() {
+            if client.poll_signalled(context).is_ready() {
                 return Poll::Ready(Ok(Event::Signalled));
             }
             if wants_input && let Poll::Ready(read) = poll_read(stream, context, input, *read_bytes) {
@@ -470,14 +481,14 @@ thread_local! {
 fn poll_read<S: AsyncRead + Unpin>(
     stream: &mut S,
     context: &mut task::Context<'_>,
-    input: &mut BytesMut,
+    input: &mut Vec<u8>,
     bytes_max: usize,
 ) -> Poll<io::Result<usize>> {
     if bytes_max > READ_BYTES_MIN {
         input.reserve(bytes_max);
         let read = pin!(stream.read_buf(input)).poll(context);
         if input.is_empty() {
-            *input = BytesMut::new();
+            *input = Vec::new();
         }
         return read;
     }
