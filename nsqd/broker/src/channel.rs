@@ -364,8 +364,9 @@ impl Channel {
         let is_cut =
             round.bytes_left == 0 || round.scanned >= DELIVER_SCAN_MAX || round.left == 0 && credit < share;
         // Those that were woken have their share to come: this one waits for what they leave.
-        let again = is_cut && round.scanned > 0 && nearer + others == 0;
-        if !again {
+        let again = is_cut && nearer + others == 0;
+        // One that may have no more will ask by itself when it may.
+        if !again && self.consumers[consumer as usize].credit() > 0 {
             self.wait(consumer);
         }
         again

@@ -297,7 +297,9 @@ impl Topic {
         self.messages += u64::from(messages.count());
         self.message_bytes += messages.body_bytes();
         let is_deferred = messages.is_deferred();
+        let count = messages.count() as usize;
         let (batches, delays) = messages.into_parts();
+        debug_assert!(delays.is_empty() || delays.len() == count, "all are deferred, or none is");
         let mut delays = &delays[..];
         for mut records in batches {
             if self.backlog.is_some() && !self.stored {

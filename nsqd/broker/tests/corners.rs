@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nsq::wire::message::MESSAGE_FRAME_HEADER_BYTES;
+use nsq::wire::message::{MESSAGE_FRAME_HEADER_BYTES, MessageId, MessageRef};
 use nsq::wire::name::{ChannelName, TopicName};
 use nsqd_broker::storage::{BatchSummary, Durability, Event, Position, Request, StoredBatch, TopicImage};
 use nsqd_broker::{
-    ConsumerKey, ConsumerSettings, Locality, Now, Publication, PublishError, Topic, TopicSettings,
+    ConsumerKey, ConsumerSettings, Delivery, Locality, Now, Publication, PublishError, Topic, TopicSettings,
 };
 
 const NOW: Now = Now { monotonic_ns: 1_000_000_000, unix_ns: 1_800_000_000_000_000_000 };
@@ -63,6 +63,12 @@ fn take(topic: &mut Topic, consumer: ConsumerKey) -> Vec<Vec<u8>> {
     bodies
 }
 
+fn id_of(delivery: &Delivery<'_>) -> MessageId {
+    let mut frame = Vec::new();
+    delivery.write_to(&mut frame);
+    MessageRef::parse(&frame[8..]).unwrap().id
+}
+
 fn woken(topic: &mut Topic) -> Vec<ConsumerKey> {
     std::iter::from_fn(|| topic.poll_wake()).collect()
 }
@@ -90,6 +96,51 @@ fn who_was_woken_and_has_no_room_lets_the_next_have_it() {
     assert!(!topic.deliver(NOW, first, 0, |_| panic!("there is no room")));
     assert_eq!(woken(&mut topic), [second]);
     assert_eq!(take(&mut topic, second), [b"m"]);
+}
+
+#[test]
+fn who_was_given_all_there_is_waits_at_once() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let consumer = subscribe(&mut topic, "c", 10);
+    publish(&mut topic, 3, b"m", Duration::ZERO).unwrap();
+    let mut given = 0;
+    assert!(!topic.deliver(NOW, consumer, usize::MAX, |_| given += 1));
+    assert_eq!(given, 3);
+    publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+    assert_eq!(woken(&mut topic), [consumer]);
+}
+
+#[test]
+fn who_may_have_no_more_is_not_in_the_line() {
+    let mut topic = Topic::new(settings("topic", 100));
+    let (busy, idle) = (subscribe(&mut topic, "c", 1), subscribe(&mut topic, "c", 1));
+    publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+    let mut held = None;
+    topic.deliver(NOW, busy, usize::MAX, |delivery| held = Some(id_of(&delivery)));
+    assert!(take(&mut topic, idle).is_empty());
+    topic.finish(NOW, busy, held.unwrap()).unwrap();
+    assert!(take(&mut topic, busy).is_empty());
+    publish(&mut topic, 1, b"m", Duration::ZERO).unwrap();
+    assert_eq!(woken(&mut topic), [idle], "it has waited longer");
+}
+
+#[test]
+fn who_wants_few_of_many_asks_until_it_has_seen_them_all() {
+    const MANY: usize = 10_000;
+    let mut topic = Topic::new(settings("topic", MANY as u64));
+    let channel = topic.create_channel(NOW, ChannelName::parse("c").unwrap());
+    let settings = ConsumerSettings {
+        msg_timeout: Duration::from_secs(60),
+        locality: Locality::Elsewhere,
+        sample_rate: 1,
+    };
+    let consumer = topic.subscribe(channel, settings).unwrap();
+    topic.set_ready(consumer, 2_500);
+    publish(&mut topic, MANY, b"m", Duration::ZERO).unwrap();
+    assert!(topic.deliver(NOW, consumer, usize::MAX, |_| {}), "a round looks at a part of them");
+    let sampled = take(&mut topic, consumer).len();
+    assert!(sampled < MANY / 20, "{sampled}");
+    assert_eq!(topic.stats(NOW).channels[0].depth, 0);
 }
 
 /// A disk that refuses everything.
