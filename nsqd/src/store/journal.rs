@@ -152,8 +152,8 @@ impl Journal {
                 offset = range.start,
                 bytes = range.end - range.start,
                 file,
-                "a gap in what the journal wrote last, set aside: a loss of power leaves such, and nothing of it was \
-                 promised to outlive one; without one it is damage"
+                "a gap in what the journal had not yet put on the disk: what a loss of power leaves, and without one it is \
+                 damage; what was there is not delivered"
             );
         }
         let upkeep = Upkeep::new(recovered.bytes);

@@ -36,23 +36,37 @@ impl Aside {
         range: Range<u64>,
     ) -> Option<String> {
         let name = format!("{segment:016x}-{}.bad", range.start);
-        let length = (range.end - range.start).min(PLACE_BYTES_MAX).min(BYTES_MAX.saturating_sub(self.bytes));
-        let mut copy = || -> io::Result<u64> {
-            let mut bytes = vec![0; length as usize];
-            let read = segments.file(segment)?.read_at(&mut bytes, range.start)?;
-            self.files.create(&name)?.write_at(&bytes[..read], 0)?;
-            Ok(read as u64)
-        };
-        match copy() {
-            Ok(copied) if length > 0 => {
-                self.bytes += copied;
-                Some(name)
-            }
-            Ok(_) => None,
+        match self.copy(segments, segment, range, &name) {
+            Ok(is_there) => is_there.then_some(name),
             Err(error) => {
                 tracing::warn!(name, %error, "could not copy damaged bytes of the journal");
                 None
             }
         }
+    }
+
+    /// Whether there is a copy then.
+    fn copy(
+        &mut self,
+        segments: &mut Segments,
+        segment: u32,
+        range: Range<u64>,
+        name: &str,
+    ) -> io::Result<bool> {
+        if self.files.open(name).is_ok() {
+            // An earlier start found the same.
+            return Ok(true);
+        }
+        let length = (range.end - range.start).min(PLACE_BYTES_MAX).min(BYTES_MAX.saturating_sub(self.bytes));
+        let mut bytes = vec![0; length as usize];
+        let read = segments.file(segment)?.read_at(&mut bytes, range.start)?;
+        bytes.truncate(read);
+        if bytes.iter().all(|byte| *byte == 0) {
+            // From zeros there is nothing to be had.
+            return Ok(false);
+        }
+        self.files.create(name)?.write_at(&bytes, 0)?;
+        self.bytes += read as u64;
+        Ok(true)
     }
 }

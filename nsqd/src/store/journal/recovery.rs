@@ -134,9 +134,8 @@ fn replay(
     if length < synced {
         nothing.push(length.max(end)..synced);
     }
-    let written = ended.map_or(end, |ended| ended.end);
     let (damaged, mut gaps): (Vec<_>, Vec<_>) = nothing.into_iter().partition(|range| range.start < synced);
-    gaps.retain(|range| range.start < written);
+    gaps.retain(|range| range.start < end);
     // A damaged end is kept as it is.
     let end = damaged.last().map_or(end, |range| end.max(range.end.min(length)));
     Ok(Replay { begins, kept, end, synced, damaged, gaps })

@@ -182,6 +182,7 @@ struct Simulation {
     serial: u64,
     topics: Vec<TopicNumber>,
     with_faults: bool,
+    has_lost_power: bool,
 }
 
 impl Simulation {
@@ -206,6 +207,7 @@ impl Simulation {
             serial: 0,
             topics,
             with_faults,
+            has_lost_power: false,
         }
     }
 
@@ -223,6 +225,7 @@ impl Simulation {
             self.disk.recover();
             if end == End::PowerLost {
                 self.disk.lose_power();
+                self.has_lost_power = true;
             }
         }
         drop(self.open(end));
@@ -249,6 +252,10 @@ impl Simulation {
         };
         self.disk.recover();
         assert_eq!(journal.damage(), Damage::default());
+        if !self.with_faults && !self.has_lost_power {
+            let is_aside = |name: &String| name.ends_with(".bad");
+            assert!(!self.disk.lengths().keys().any(is_aside), "a kill leaves no gap");
+        }
         self.compare_states(&topics, end);
         self.compare_batches(&mut journal, &topics, end);
         if self.random.bool() {
