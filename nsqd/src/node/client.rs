@@ -126,7 +126,8 @@ impl Client {
 
     /// Makes its session look whether there are messages for it.
     pub fn wake(&self) {
-        self.signalled.store(true, Ordering::Release);
+        // Not a store: what others did before their wakes is to be seen with this one.
+        self.signalled.swap(true, Ordering::AcqRel);
         self.session.wake();
     }
 

@@ -37,9 +37,9 @@ use crate::node::{Client, Tls};
 const READ_BYTES_MIN: usize = 16 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
 
-/// How large a buffer may be that is kept for what comes next where messages were moved, in bytes. A connection that only
-/// waits holds none.
-const KEPT_BYTES_MAX: usize = 512;
+/// How large a buffer may be that is kept for what comes next where messages were moved, in bytes. A connection that
+/// never moved one holds none.
+const SMALL_BYTES_MAX: usize = 512;
 
 /// How long the four bytes of the magic may take. (v1.3.0 waits for ever.)
 const MAGIC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -296,7 +296,7 @@ impl<S: Duplex + 'static> Session<'_, S> {
             }
         }
         if executor.has_moved() {
-            self.kept_bytes = KEPT_BYTES_MAX;
+            self.kept_bytes = SMALL_BYTES_MAX;
         }
         if input.is_empty() && input.capacity() > self.kept_bytes {
             input = Vec::new();

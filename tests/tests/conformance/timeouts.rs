@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use nsq_tests::raw::with_body;
 use nsq_tests::{Client, Daemon, differences, shared};
 
 /// Asserts that `what` took at least `least` and no more than the allowed lateness.
@@ -120,6 +121,27 @@ fn a_deferred_message_comes_when_its_delay_is_over() {
     assert_eq!(message.attempts, 1);
     let channel = daemon.channel_stats("timeouts_deferred", "c");
     assert_eq!((&channel["deferred_count"], &channel["requeue_count"]), (&0.into(), &0.into()));
+}
+
+#[test]
+fn messages_deferred_in_one_piece_come_each_at_its_time() {
+    let daemon = shared();
+    let mut client = daemon.subscribe("timeouts_piece", "c");
+    let mut publisher = daemon.connect();
+    let piece: Vec<u8> = [("400", "late"), ("0", "now"), ("200", "soon")]
+        .iter()
+        .flat_map(|(delay, body)| with_body(&format!("DPUB timeouts_piece {delay}"), body))
+        .collect();
+    let sent = Instant::now();
+    publisher.send(piece);
+    (0..3).for_each(|_| publisher.expect_response("OK"));
+    client.ready(3);
+    for (delay, body) in [(0, "now"), (200, "soon"), (400, "late")] {
+        let message = client.expect_message();
+        assert_eq!(message.body, body.as_bytes());
+        assert_due(body, sent.elapsed(), Duration::from_millis(delay));
+        client.finish(&message);
+    }
 }
 
 #[test]
