@@ -29,6 +29,10 @@ use crate::{pipe, values};
 /// goes away with it. On a channel that others use (--channel), what is printed here is taken away from them. A topic
 /// that has no channel keeps its messages for the first that comes: where that is tail's, they are printed and gone.
 ///
+/// As any ephemeral channel, tail's own holds what is not printed yet up to nsqd's --mem-queue-size, and throws away the
+/// oldest of what exceeds that. With --mem-queue-size=0 it holds nothing beyond --max-in-flight, and nothing of a backlog
+/// that tail finds. Where each message counts, name a channel that lasts with --channel.
+///
 /// A message counts as done only after it was written. Ctrl-C, or the end of what reads the output (`| head`), ends
 /// tail; that is no failure.
 #[derive(Debug, clap::Args)]
