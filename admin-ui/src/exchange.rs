@@ -74,6 +74,12 @@ pub enum ExchangeError {
 }
 
 impl ExchangeError {
+    /// Whether nobody was reached: nothing was said yet.
+    #[must_use]
+    pub fn is_before_it_was_asked(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_))
+    }
+
     /// Whether the other one just said nothing, for a long time.
     #[must_use]
     pub fn is_silence(&self) -> bool {

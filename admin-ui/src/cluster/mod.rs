@@ -18,6 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::watch;
 
 pub use self::failures::{Failure, Failures, NobodyAnswered};
+use self::producer::http_address;
 pub use self::producer::{Producer, each_once, merged};
 use self::query::ask_all;
 pub use self::upstream::{AskError, Asking, Service, Upstream};
@@ -238,7 +239,9 @@ impl Cluster {
                 Ok((info, topic_names(stats)))
             }
         });
-        asked.await.answers(failures)
+        let described = asked.await.answers(failures)?;
+        self.upstream.set_other_ways(other_ways(&self.nsqds, &described));
+        Ok(described)
     }
 
     async fn ask_nsqds(&self, target: &str) -> query::Asked<String, Stats> {
@@ -281,6 +284,14 @@ pub fn stats_target(wanted: Wanted<'_>) -> String {
 
 fn topic_names(stats: Stats) -> Vec<String> {
     stats.topics.unwrap_or_default().into_iter().map(|topic| topic.topic_name).collect()
+}
+
+/// The addresses at which these nsqds answered, by those they broadcast. Of several that broadcast the same one the first
+/// counts; what is another's own address is never taken for theirs.
+fn other_ways(nsqds: &[String], described: &[(String, (Info, Vec<String>))]) -> Vec<(String, String)> {
+    let broadcast = |info: &Info| http_address(&info.broadcast_address, info.http_port.into());
+    let ways = described.iter().map(|(host, (info, _))| (broadcast(info), host.clone()));
+    ways.filter(|(name, _)| !nsqds.contains(name)).collect()
 }
 
 fn of_descriptions(described: Vec<(String, (Info, Vec<String>))>) -> Vec<Producer> {

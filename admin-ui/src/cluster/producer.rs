@@ -158,7 +158,7 @@ pub fn each_once(mut producers: Vec<Producer>) -> Vec<Producer> {
 }
 
 /// What cannot be dialled is shown as it was said, and fails when it is asked.
-fn http_address(host: &str, port: i64) -> String {
+pub(super) fn http_address(host: &str, port: i64) -> String {
     dialled_address(host, port).unwrap_or_else(|| format!("{host}:{port}"))
 }
 

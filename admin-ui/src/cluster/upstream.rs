@@ -2,6 +2,9 @@
 //!
 //! One that was silent for as long as it may be is not asked again for a while, so that it costs its time-out once and not
 //! with each request; whoever samples the nodes asks all the same, and so hears when it speaks again.
+//!
+//! An nsqd goes by the address it broadcasts. Where nobody can be reached by that, and it was asked at another one for its
+//! description, it is asked there: the host's name of a container is often known to nobody else.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,7 +22,7 @@ use nsq::api::stats::Stats;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::named::named;
 use crate::exchange::{ANSWER_BYTES_MAX, Answer, Exchange, ExchangeError, Url};
@@ -105,6 +108,17 @@ pub struct Upstream {
     exchange: Exchange,
     /// Since when those that were silent are, and until when they are not asked. Locked for a look or an insertion.
     silent: Mutex<HashMap<String, Silence>>,
+    /// Where else an nsqd can be asked, by the address it broadcasts. Locked for a look or while they are replaced.
+    other_ways: Mutex<HashMap<String, OtherWay>>,
+}
+
+/// Another address of an nsqd.
+#[derive(Debug, Clone)]
+struct OtherWay {
+    /// Its `host:port`.
+    address: String,
+    /// Whether it was said that it is used.
+    is_told: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +131,7 @@ impl Upstream {
     /// Asks so.
     #[must_use]
     pub fn new(exchange: Exchange) -> Self {
-        Self { exchange, silent: Mutex::default() }
+        Self { exchange, silent: Mutex::default(), other_ways: Mutex::default() }
     }
 
     /// What the service at `host:port` answers to a GET.
@@ -134,7 +148,8 @@ impl Upstream {
         match asking {
             Asking::ForAViewer => {
                 info!("CI: querying {service} http://{host}{target}");
-                self.check_silence(host)?;
+                let other = self.other_way(host).filter(|_| self.check_silence(host).is_err());
+                self.check_silence(other.as_deref().unwrap_or(host))?;
             }
             Asking::ToSample => debug!("CI: querying {service} http://{host}{target}"),
         }
@@ -146,9 +161,7 @@ impl Upstream {
             (Service::Nsqd, Asking::ToSample) => SAMPLED_BYTES_MAX,
             _ => ANSWER_BYTES_MAX,
         };
-        let answer = self.ask(host, target, request, bytes_max).await;
-        self.note_silence(host, &answer);
-        parsed(&answer?)
+        parsed(&self.ask(host, target, request, bytes_max).await?)
     }
 
     /// What the nsqd at `host:port` has, by [`named`].
@@ -171,12 +184,69 @@ impl Upstream {
         body: Bytes,
     ) -> Result<(), AskError> {
         info!("CI: querying {service} http://{host}{target}");
-        let answer = self.ask(host, target, request(Method::POST, body), ANSWER_BYTES_MAX).await;
-        self.note_silence(host, &answer);
-        answer.map(|_| ())
+        self.ask(host, target, request(Method::POST, body), ANSWER_BYTES_MAX).await.map(|_| ())
     }
 
+    /// From now on these nsqds can be asked elsewhere too: the address that each broadcasts, and the other one.
+    pub(super) fn set_other_ways(&self, ways: impl IntoIterator<Item = (String, String)>) {
+        let mut known = self.lock_other_ways();
+        let mut old = std::mem::take(&mut *known);
+        for (host, address) in ways {
+            let way = old.remove(&host).filter(|way| way.address == address);
+            known.entry(host).or_insert_with(|| way.unwrap_or(OtherWay { address, is_told: false }));
+        }
+    }
+
+    fn other_way(&self, host: &str) -> Option<String> {
+        self.lock_other_ways().get(host).map(|way| way.address.clone())
+    }
+
+    /// Asks an nsqd there, or elsewhere if nobody can be reached there. What may have arrived is not asked twice.
     async fn ask(
+        &self,
+        host: &str,
+        target: &str,
+        request: Request<Bytes>,
+        bytes_max: usize,
+    ) -> Result<Bytes, AskError> {
+        let Some(other) = self.other_way(host) else {
+            return self.ask_at(host, target, request, bytes_max).await;
+        };
+        if self.check_silence(host).is_ok() {
+            match self.ask_at(host, target, request.clone(), bytes_max).await {
+                Err(AskError::Exchange(why)) if why.is_before_it_was_asked() => {
+                    self.tell_of_other_way(host, &why);
+                }
+                answer => return answer,
+            }
+        }
+        self.ask_at(&other, target, request, bytes_max).await
+    }
+
+    /// Says once that an nsqd is not reached by what it broadcasts.
+    fn tell_of_other_way(&self, host: &str, why: &ExchangeError) {
+        if let Some(OtherWay { address, is_told }) = self.lock_other_ways().get_mut(host)
+            && !std::mem::replace(is_told, true)
+        {
+            warn!(
+                "CI: nsqd {host} cannot be reached by the address it broadcasts - {why}; it is asked at {address}"
+            );
+        }
+    }
+
+    async fn ask_at(
+        &self,
+        host: &str,
+        target: &str,
+        request: Request<Bytes>,
+        bytes_max: usize,
+    ) -> Result<Bytes, AskError> {
+        let answer = self.exchange_with(host, target, request, bytes_max).await;
+        self.note_silence(host, &answer);
+        answer
+    }
+
+    async fn exchange_with(
         &self,
         host: &str,
         target: &str,
@@ -219,6 +289,10 @@ impl Upstream {
 
     fn lock_silent(&self) -> MutexGuard<'_, HashMap<String, Silence>> {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_other_ways(&self) -> MutexGuard<'_, HashMap<String, OtherWay>> {
+        self.other_ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,8 +2,10 @@
 
 use nsq_tests::admin::Watched;
 use nsq_tests::endpoint::Endpoint;
+use nsq_tests::process::Signal;
 use nsq_tests::stats::eventually;
 use nsq_tests::{Admin, Daemon, differences};
+use serde_json::Value;
 
 #[test]
 fn who_is_not_there_is_a_warning_as_long_as_others_are() {
@@ -192,4 +194,33 @@ fn a_node_that_was_never_there_is_shown_by_the_address_it_is_asked_at() {
     let warnings = || admin.get("/api/overview").json()["warnings"].as_array().map_or(0, Vec::len);
     eventually("both addresses to fail", warnings, |count| *count == 2);
     assert_eq!(names(&admin), [(other, false)]);
+}
+
+#[test]
+fn a_node_whose_name_leads_nowhere_is_asked_where_it_was_named() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let node = Daemon::with(&["--broadcast-address=nowhere.invalid"]);
+    node.act("/topic/create?topic=t");
+    node.act("/channel/create?topic=t&channel=c");
+    node.publish("t", "x");
+    let admin = Admin::direct(std::slice::from_ref(&node), &[]);
+    let name = format!("nowhere.invalid:{}", node.http.port());
+    let overview = admin.get("/api/overview").json();
+    assert_eq!(overview["nodes"][0]["node"], name.as_str());
+    assert_eq!((&overview["nodes"][0]["reason"], &overview["warnings"]), (&"".into(), &Value::Null));
+    assert_eq!(
+        (&overview["channels"][0]["channel"], &overview["channels"][0]["depth"]),
+        (&"c".into(), &1.into())
+    );
+    let told = admin.told(&format!("/api/nodes/{name}"));
+    assert_eq!((&told["topics"][0]["topic_name"], &told["message"]), (&"t".into(), &"".into()));
+    // What is to be done reaches it too, and is told under its name.
+    let done = admin.send("POST", "/api/topics/t/c", r#"{"action":"empty"}"#).json();
+    assert_eq!((&done["message"], &done["outcomes"][0]["node"]), (&"".into(), &name.as_str().into()));
+    assert_eq!(node.channel_stats("t", "c")["depth"], 0);
+    let log = admin.end(Signal::TERM).log;
+    let said = log.iter().filter(|line| line.contains("cannot be reached by the address it broadcasts"));
+    assert_eq!(said.count(), 1, "{log:?}");
 }
