@@ -138,6 +138,9 @@ pub async fn serve(
     if options.sync_topics && options.nsqlookupd_tcp_addresses.is_empty() {
         warn!("--sync-topics has nobody to ask: --lookupd-tcp-address names no nsqlookupd");
     }
+    if !options.nsqlookupd_tcp_addresses.is_empty() {
+        tokio::spawn(warn_if_nowhere(options.broadcast_address.clone()));
+    }
     let auth_servers = AuthServers::new(auth_settings(&options)).map_err(StartError::Authorities)?;
     let declared = topology_file::read(&options.topology_file)?;
     let tcp_listener = listen("tcp-address", &options.tcp_address).await?;
@@ -417,6 +420,16 @@ fn info_of(options: &Options, clock: &Clock, ports: Ports, has_http: bool) -> In
         max_deflate_level: options.max_deflate_level.into(),
         topology_zone: options.topology_zone.clone(),
         topology_region: options.topology_region.clone(),
+    }
+}
+
+/// Says so if what consumers are to connect to is no name that leads anywhere. Others may know it nevertheless.
+async fn warn_if_nowhere(broadcast_address: String) {
+    if let Err(error) = tokio::net::lookup_host((broadcast_address.as_str(), 0)).await {
+        warn!(
+            "LOOKUP: the name {broadcast_address} leads nowhere on this host - {error}; consumers are told to connect to \
+             it. Another one is set by --broadcast-address"
+        );
     }
 }
 

@@ -122,6 +122,22 @@ fn a_daemon_says_who_it_is() {
 }
 
 #[test]
+fn who_broadcasts_a_name_that_leads_nowhere_is_warned() {
+    if differences::is_original() {
+        return;
+    }
+    let service = Service::start();
+    let daemon = Daemon::with(&[&service.flag(), "--broadcast-address=nowhere.invalid"]);
+    let warning = daemon.process().wait_for_log("a warning", |line| line.contains("leads nowhere"));
+    assert!(warning.contains("nowhere.invalid") && warning.contains("--broadcast-address"), "{warning}");
+    let service = Service::start();
+    let daemon = Daemon::with(&[&service.flag(), "--broadcast-address=localhost"]);
+    service.welcome();
+    let log = daemon.stop().ended.log;
+    assert!(!log.iter().any(|line| line.contains("leads nowhere")), "{log:?}");
+}
+
+#[test]
 fn what_comes_and_goes_is_told() {
     let service = Service::start();
     let daemon = Daemon::with(&[&service.flag()]);
