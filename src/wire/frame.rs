@@ -45,6 +45,9 @@ impl<'a> Frame<'a> {
     /// What begins here is no frame; nothing that follows can be understood.
     pub fn parse(input: &'a [u8], data_bytes_max: usize) -> Result<Option<(Self, usize)>, FrameError> {
         let Some((size, rest)) = input.split_first_chunk() else { return Ok(None) };
+        if size == b"HTTP" {
+            return Err(FrameError::Http);
+        }
         let size = i32::from_be_bytes(*size);
         let data_bytes = usize::try_from(size)
             .ok()
@@ -68,6 +71,9 @@ impl<'a> Frame<'a> {
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
+    /// The sender speaks HTTP: as a size its first bytes would announce more than a gigabyte.
+    #[error("it speaks HTTP, so this is not its TCP port")]
+    Http,
     /// The size is negative or does not even count the type.
     #[error("invalid frame size {size}")]
     InvalidSize {
@@ -136,6 +142,12 @@ mod tests {
         out.clear();
         encode_error(&mut out, &ProtocolError::bad_protocol());
         assert_eq!(out, b"\0\0\0\x12\0\0\0\x01E_BAD_PROTOCOL");
+    }
+
+    #[test]
+    fn an_answer_of_an_http_server_is_told_as_that() {
+        let answer = b"HTTP/1.1 400 Bad Request\r\n";
+        assert_eq!(Frame::parse(answer, usize::MAX), Err(FrameError::Http));
     }
 
     #[test]

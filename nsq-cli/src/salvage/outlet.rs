@@ -141,7 +141,8 @@ impl Writers {
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (file, messages) in &self.files {
-            writeln!(f, "{}: {messages} messages", file.display())?;
+            let noun = if *messages == 1 { "message" } else { "messages" };
+            writeln!(f, "{}: {messages} {noun}", file.display())?;
         }
         if self.files.is_empty() {
             writeln!(f, "there is no message that anybody needs")?;

@@ -19,6 +19,9 @@ const OF_THE_WHOLE: [(&str, &str); 4] = [
     ("log-prefix", "nothing: each line names its part"),
 ];
 
+/// Answered by each part itself, for it is no option of the configuration.
+const HELP: &str = "help";
+
 /// Which part nsqadmin asks about the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watched {
@@ -101,8 +104,15 @@ fn flag_of(program: &Program, part: &str, option: &str) -> Result<String, String
     if let Some((_, instead)) = OF_THE_WHOLE.iter().find(|(flag, _)| *flag == key) {
         return Err(format!("--{part}-opt {key}: that is decided for all parts by {instead}"));
     }
-    let needs_value = program.entry(key).is_some_and(|entry| entry.kind.bare().is_none());
-    if key.is_empty() || (needs_value && value.is_none()) {
+    if key == HELP {
+        return Ok(format!("--{HELP}"));
+    }
+    let Some(entry) = program.entry(key) else {
+        return Err(format!(
+            "--{part}-opt {option}: {part} has no option '{key}'; --{part}-opt {HELP} lists what it has"
+        ));
+    };
+    if value.is_none() && entry.kind.bare().is_none() {
         return Err(format!("--{part}-opt {option}: a value is missing, KEY=VALUE"));
     }
     Ok(format!("--{option}"))
@@ -139,7 +149,15 @@ mod tests {
     fn a_value_that_is_missing_is_not_taken_from_the_next_option() {
         let refused = nsqd(&["mem-queue-size", "deflate"]).unwrap_err();
         assert_eq!(refused, "--nsqd-opt mem-queue-size: a value is missing, KEY=VALUE");
-        assert!(nsqd(&["=1"]).is_err());
+    }
+
+    #[test]
+    fn what_a_part_does_not_have_is_refused() {
+        for (given, key) in [("foo=1", "foo"), ("--foo", "foo"), ("=1", ""), ("", "")] {
+            let refused = nsqd(&[given]).unwrap_err();
+            assert!(refused.contains(&format!("nsqd has no option '{key}'")), "{refused}");
+        }
+        assert_eq!(nsqd(&["help"]).unwrap().last().map(String::as_str), Some("--help"));
     }
 
     #[test]
@@ -163,10 +181,5 @@ mod tests {
             let expected = expected.into_iter().chain(asked).chain(["--base-path=/x"]);
             assert_eq!(flags, expected.collect::<Vec<_>>());
         }
-    }
-
-    #[test]
-    fn options_that_nobody_knows_are_left_to_the_part() {
-        assert_eq!(nsqd(&["bogus"]).unwrap().last().map(String::as_str), Some("--bogus"));
     }
 }

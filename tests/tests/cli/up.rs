@@ -228,7 +228,7 @@ fn options_of_the_parts_are_read_as_the_parts_read_them() {
     let directory = TempDir::new().unwrap();
     let data_path = format!("--data-path={}", directory.path().display());
     for (option, code, said) in [
-        ("--nsqd-opt=bogus", 2, "unexpected argument '--bogus' found"),
+        ("--nsqd-opt=bogus", 2, "nsqd has no option 'bogus'; --nsqd-opt help lists"),
         ("--nsqd-opt=mem-queue-size=many", 2, "not a whole number"),
         ("--nsqd-opt=mem-queue-size=-1", 1, "--mem-queue-size must be >= 0"),
         ("--nsqlookupd-opt=tombstone-lifetime=-1s", 1, "--tombstone-lifetime must be >= 0"),
