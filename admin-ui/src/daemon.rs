@@ -18,12 +18,12 @@ use tracing::info;
 
 use crate::access::{Access, Origins, Users};
 use crate::cluster::{Cluster, Upstream};
-use crate::exchange::{Exchange, Url};
 use crate::history::file;
 use crate::http::{self, Site};
 use crate::notify::Notifier;
 use crate::options::{Options, PROGRAM};
 use crate::sampler::{self, Sampled, Sampling};
+use nsq::exchange::{Exchange, Url};
 
 /// Why the server could not start: the text of its last log line.
 #[derive(Debug, thiserror::Error)]

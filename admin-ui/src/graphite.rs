@@ -8,7 +8,7 @@ use hyper::{Method, Request};
 use serde::Deserialize;
 
 use crate::cluster::escape;
-use crate::exchange::{Answer, Exchange, ExchangeError, Url, UrlError};
+use nsq::exchange::{Answer, Exchange, ExchangeError, Url, UrlError};
 
 /// What one series looks like in Graphite's answer.
 #[derive(Debug, Deserialize)]

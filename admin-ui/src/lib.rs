@@ -11,7 +11,6 @@ pub mod assets;
 pub mod cidr;
 pub mod cluster;
 mod daemon;
-pub mod exchange;
 pub mod graphite;
 pub mod history;
 pub mod http;

@@ -8,7 +8,7 @@ use nsq::api::json::to_go_json;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use crate::exchange::{Exchange, Url};
+use nsq::exchange::{Exchange, Url};
 
 /// How many changes may wait to be told.
 const WAITING_MAX: usize = 256;

@@ -14,7 +14,7 @@ use nsq::transport::tls::client::TlsClientFiles;
 
 use crate::access::Hash;
 use crate::cidr::Cidr;
-use crate::exchange::Url;
+use nsq::exchange::Url;
 
 /// nsqadmin and all it can be told.
 pub const PROGRAM: Program = Program {

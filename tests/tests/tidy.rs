@@ -23,6 +23,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsq::api", &[]),
     ("nsq::transport", &[]),
     ("nsq::client", &["nsq::wire", "nsq::api", "nsq::transport"]),
+    ("nsq::exchange", &["nsq::client", "nsq::transport", "nsq::daemon"]),
     // `options` is a macro of its own, which the language keeps at the crate's root.
     ("nsq::daemon", &["nsq::wire", "nsq::api", "nsq::transport", "nsq::options"]),
     ("nsqd_broker", &["nsq::wire"]),
@@ -100,7 +101,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsqd::lookup", &["nsqd::node", "nsqd::options", "nsq::wire", "nsq::client", "nsq::daemon"]),
     (
         "nsqd::auth",
-        &["nsqd::options", "nsq::wire", "nsq::api", "nsq::transport", "nsq::client", "nsq::daemon"],
+        &["nsqd::options", "nsq::wire", "nsq::api", "nsq::transport", "nsq::exchange", "nsq::daemon"],
     ),
     ("nsqd::options", &["nsq::wire", "nsq::transport", "nsq::daemon"]),
     ("nsqd::tcp::protocol", &["nsq::wire"]),
@@ -150,14 +151,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nsqadmin::assets", &[]),
     ("nsqadmin::shown", &[]),
     ("nsqadmin::access", &["nsq::daemon::os_error"]),
-    ("nsqadmin::exchange", &["nsq::client", "nsq::transport", "nsq::daemon"]),
-    ("nsqadmin::notify", &["nsqadmin::exchange", "nsq::api"]),
-    ("nsqadmin::graphite", &["nsqadmin::cluster", "nsqadmin::exchange"]),
+    ("nsqadmin::notify", &["nsq::exchange", "nsq::api"]),
+    ("nsqadmin::graphite", &["nsqadmin::cluster", "nsq::exchange"]),
     (
         "nsqadmin::options",
-        &["nsqadmin::access", "nsqadmin::cidr", "nsqadmin::exchange", "nsq::transport", "nsq::daemon"],
+        &["nsqadmin::access", "nsqadmin::cidr", "nsq::exchange", "nsq::transport", "nsq::daemon"],
     ),
-    ("nsqadmin::cluster", &["nsqadmin::exchange", "nsqadmin::shown", "nsq::api", "nsq::wire"]),
+    ("nsqadmin::cluster", &["nsq::exchange", "nsqadmin::shown", "nsq::api", "nsq::wire"]),
     // Pure.
     ("nsqadmin::cluster::merge", &["nsqadmin::cluster::producer", "nsq::api"]),
     ("nsqadmin::actions", &["nsqadmin::cluster", "nsq::api", "nsq::wire"]),
@@ -175,7 +175,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "nsqadmin::assets",
             "nsqadmin::cidr",
             "nsqadmin::cluster",
-            "nsqadmin::exchange",
+            "nsq::exchange",
             "nsqadmin::graphite",
             "nsqadmin::history",
             "nsqadmin::notify",
@@ -193,7 +193,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "nsqadmin::access",
             "nsqadmin::cluster",
-            "nsqadmin::exchange",
+            "nsq::exchange",
             "nsqadmin::history",
             "nsqadmin::http",
             "nsqadmin::notify",

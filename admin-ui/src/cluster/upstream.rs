@@ -25,8 +25,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::named::named;
-use crate::exchange::{ANSWER_BYTES_MAX, Answer, Exchange, ExchangeError, Url};
 use crate::shown::shown;
+use nsq::exchange::{ANSWER_BYTES_MAX, Answer, Exchange, ExchangeError, Url};
 
 /// How long one that was silent is not asked.
 const SILENT_FOR: Duration = Duration::from_secs(15);

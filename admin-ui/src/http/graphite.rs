@@ -15,8 +15,8 @@ use tracing::{error, info};
 
 use super::Site;
 use super::visitor::Viewer;
-use crate::exchange::Url;
 use crate::graphite;
+use nsq::exchange::Url;
 
 pub(super) async fn rate(State(site): State<Arc<Site>>, _: Viewer, query: Query) -> Result<Reply, HttpError> {
     let bad = |code: &'static str| HttpError::new(StatusCode::BAD_REQUEST, code);

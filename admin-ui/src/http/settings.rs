@@ -32,7 +32,7 @@ impl Site {
             graphite_url: match options.proxy_graphite {
                 true => String::new(),
                 // A user and a password in it are this server's, not the viewers'.
-                false => crate::exchange::Url::parse(&options.graphite_url)
+                false => nsq::exchange::Url::parse(&options.graphite_url)
                     .map(|url| url.to_string())
                     .unwrap_or_default(),
             },

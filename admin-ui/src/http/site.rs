@@ -10,10 +10,10 @@ use nsq::daemon::logging::{Level, LogControl};
 use crate::access::Access;
 use crate::cidr::Cidr;
 use crate::cluster::Cluster;
-use crate::exchange::Exchange;
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::sampler::Sampled;
+use nsq::exchange::Exchange;
 
 /// Everything that a request may need.
 pub struct Site {

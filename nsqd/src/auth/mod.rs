@@ -2,7 +2,7 @@
 //!
 //! - [`authorizations`]: an answer, checked, and what it allows; pure.
 //! - [`pattern`]: the syntax of its patterns; pure.
-//! - [`question`], [`url`]: what is asked, and where; pure.
+//! - [`question`]: what is asked; pure.
 //! - [`exchange`]: one question over HTTP, the only part that touches a socket.
 //!
 //! Nothing here knows of topics, connections or what follows from an answer.
@@ -11,13 +11,13 @@ mod authorizations;
 mod exchange;
 mod pattern;
 mod question;
-mod url;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use nsq::exchange::{Exchange, Url, UrlError};
 use nsq::transport::tls::TlsFilesError;
 use nsq::transport::tls::client::TlsClient;
 use nsq::wire::go_json::{self, Object, assign};
@@ -26,8 +26,7 @@ pub use authorizations::{AnswerError, Authorizations, Permission};
 pub use question::Question;
 
 use crate::options::AuthMethod;
-use exchange::{Exchange, ExchangeError};
-use url::{Url, UrlError};
+use exchange::{QuestionError, ask};
 
 /// The authorization servers, and how they are asked.
 #[derive(Debug, Clone)]
@@ -66,7 +65,7 @@ enum ServerError {
     #[error(transparent)]
     Url(#[from] UrlError),
     #[error(transparent)]
-    Exchange(#[from] ExchangeError),
+    Question(#[from] QuestionError),
     #[error("got response {status} {beginning:?}")]
     Status { status: StatusCode, beginning: String },
     #[error(transparent)]
@@ -113,13 +112,13 @@ impl AuthServers {
             AuthMethod::Get => (Url::parse(&format!("{endpoint}?{}", question.to_query()))?, None),
             AuthMethod::Post => (Url::parse(&endpoint)?, Some(Bytes::from(question.to_json()))),
         };
-        let (mut status, mut answer) = self.exchange.ask(&url, body.as_ref()).await?;
+        let (mut status, mut answer) = ask(&self.exchange, &url, body.as_ref()).await?;
         if status == StatusCode::FORBIDDEN
             && !url.is_https
             && let Some(port) = https_port(&answer)
         {
             let url = url.with_https_port(port);
-            (status, answer) = self.exchange.ask(&url, body.as_ref()).await?;
+            (status, answer) = ask(&self.exchange, &url, body.as_ref()).await?;
         }
         if status != StatusCode::OK {
             let beginning =

@@ -191,7 +191,7 @@ async fn a_server_that_hangs_costs_its_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let error = ask(&servers(&[&address], AuthMethod::Get)).await.unwrap_err();
-    assert!(error.ends_with("no answer within 5s") || error.contains("cannot connect"), "{error}");
+    assert!(error.ends_with("no answer within 5s") || error.ends_with("no connection within 2s"), "{error}");
 }
 
 #[tokio::test]
@@ -254,9 +254,9 @@ async fn a_server_is_asked_over_https_if_an_authority_vouches_for_its_name() {
         (format!("https://localhost:{port}/auth"), true, None),
         (format!("http://localhost:{plain_port}/auth"), true, None),
         (moved.address.clone(), true, None),
-        (format!("https://localhost:{port}/auth"), false, Some("no secure connection to localhost:")),
-        (format!("https://127.0.0.1:{port}/auth"), true, Some("no secure connection to 127.0.0.1:")),
-        (format!("https://{}/auth", plain.address), true, Some("no secure connection to 127.0.0.1:")),
+        (format!("https://localhost:{port}/auth"), false, Some("no secure connection, ")),
+        (format!("https://127.0.0.1:{port}/auth"), true, Some("no secure connection, ")),
+        (format!("https://{}/auth", plain.address), true, Some("no secure connection, ")),
         (format!("http://localhost:{port}/auth"), true, Some("no complete answer")),
     ] {
         for method in [AuthMethod::Get, AuthMethod::Post] {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::header::{ACCEPT, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::api::WATCHER;
 use crate::api::error::ErrorBody;
+use crate::client::converse::{ConverseError, converse};
 use crate::client::dial::dial;
 
 /// The largest answer that is read, in bytes, unless it is said otherwise. `/stats` of 10,000 topics has about 5 MiB.
@@ -211,29 +211,11 @@ impl Server {
 
     async fn exchange(&self, stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Bytes, HttpError> {
         let address = || self.address.clone();
-        let http = |source| HttpError::Http { address: address(), source };
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(http)?;
-        // Both go on together and end together: there is no task that could be left over.
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(http)?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), self.answer_bytes_max).collect().await;
-            let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
-                Ok(error) => http(*error),
-                Err(error) => {
-                    debug_assert!(error.is::<LengthLimitError>(), "a limited body has two kinds of errors");
-                    HttpError::TooLarge { address: address(), bytes_max: self.answer_bytes_max }
-                }
-            })?;
-            Ok((status, body.to_bytes()))
-        };
-        let mut answer = std::pin::pin!(answer);
-        let (status, body) = tokio::select! {
-            answer = &mut answer => answer?,
-            // The connection may end first, and the answer be complete nevertheless; errors arrive there too.
-            _ = connection => answer.as_mut().await?,
-        };
+        let answer = converse(stream, request, self.answer_bytes_max).await.map_err(|error| match error {
+            ConverseError::Http(source) => HttpError::Http { address: address(), source },
+            ConverseError::TooLarge(bytes_max) => HttpError::TooLarge { address: address(), bytes_max },
+        })?;
+        let (status, body) = (answer.status(), answer.into_body());
         if status == StatusCode::OK { Ok(body) } else { Err(self.refused(status, &body)) }
     }
 

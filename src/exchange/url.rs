@@ -1,30 +1,45 @@
-//! The address of an authorization server: the little of a URL that a request needs.
+//! A URL that can be asked: the little of it that a request needs.
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
 /// Where a request goes.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) is_https: bool,
+pub struct Url {
+    /// Whether it is asked over TLS.
+    pub is_https: bool,
     /// Without brackets, also where it is an IPv6 address.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub host: String,
+    /// The port.
+    pub port: u16,
     /// Path and query; always begins with `/`.
-    pub(super) target: String,
+    pub target: String,
+    /// `user:password`, unescaped; empty for none.
+    pub user_info: String,
 }
 
 /// Why a text is no URL that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct UrlError(&'static str);
+pub struct UrlError(&'static str);
 
 impl UrlError {
     /// HTTP has no words for it.
-    pub(super) const UNUSABLE: Self = Self("the URL holds what no URL may");
+    pub const UNUSABLE: Self = Self("the URL holds what no URL may");
+    /// Whoever asks sends no name and password, and would log them.
+    pub const USER: Self = Self("a user name in a URL is not supported");
 }
 
-/// Without its query, which holds secrets.
+/// Without what may be a secret.
 impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Without its user and its query, which may hold secrets.
+impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_https { "https" } else { "http" };
         let path = self.target.split('?').next().unwrap_or_default();
@@ -33,8 +48,11 @@ impl fmt::Debug for Url {
 }
 
 impl Url {
-    /// Reads `http://host/path` or `https://host:port/path?query`.
-    pub(super) fn parse(text: &str) -> Result<Self, UrlError> {
+    /// Reads `http://host/path` or `https://user:password@host:port/path?query`.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(UrlError("the URL has no scheme"))?;
         let is_https = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
@@ -43,13 +61,28 @@ impl Url {
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (user_info, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let user_info = percent_decode_str(user_info).decode_utf8_lossy().into_owned();
         let (host, port) = host_and_port(authority)?;
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-        Ok(Self { is_https, host, port: port.unwrap_or(if is_https { 443 } else { 80 }), target })
+        Ok(Self { is_https, host, port: port.unwrap_or(if is_https { 443 } else { 80 }), target, user_info })
+    }
+
+    /// A target of the node whose HTTP port is at `host:port`.
+    ///
+    /// # Errors
+    /// That is no address.
+    pub fn of_node(address: &str, target: String) -> Result<Self, UrlError> {
+        let (host, port) = host_and_port(address)?;
+        let port = port.ok_or(UrlError("the address has no port"))?;
+        Ok(Self { is_https: false, host, port, target, user_info: String::new() })
     }
 
     /// Where a redirect from here leads to.
-    pub(super) fn join(&self, location: &str) -> Result<Self, UrlError> {
+    ///
+    /// # Errors
+    /// That is no URL.
+    pub fn join(&self, location: &str) -> Result<Self, UrlError> {
         let location = location.split('#').next().unwrap_or_default();
         if location.split(['/', '?']).next().unwrap_or_default().contains(':') {
             return Self::parse(location);
@@ -67,13 +100,15 @@ impl Url {
         Ok(Self { target, ..self.clone() })
     }
 
-    /// The same at the port for HTTPS that the server named.
-    pub(super) fn with_https_port(&self, port: u16) -> Self {
+    /// The same over HTTPS at this port.
+    #[must_use]
+    pub fn with_https_port(&self, port: u16) -> Self {
         Self { is_https: true, port, ..self.clone() }
     }
 
     /// `host:port` as it is dialled and sent.
-    pub(super) fn authority(&self) -> String {
+    #[must_use]
+    pub fn authority(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),
@@ -82,9 +117,6 @@ impl Url {
 }
 
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), UrlError> {
-    if authority.contains('@') {
-        return Err(UrlError("a user name in a URL is not supported"));
-    }
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, port)) => (host, port),
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
@@ -116,19 +148,27 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart() {
+        for (text, https, authority, target, user) in [
+            ("http://h", false, "h:80", "/", ""),
+            ("https://h/a?b=c#d", true, "h:443", "/a?b=c", ""),
+            ("HTTP://h:81?x", false, "h:81", "/?x", ""),
+            ("http://me:p%40ss@[::1]:8/x", false, "[::1]:8", "/x", "me:p@ss"),
+        ] {
+            let url = Url::parse(text).unwrap();
+            let parts = (url.is_https, url.authority(), url.target.as_str(), url.user_info.as_str());
+            assert_eq!(parts, (https, authority.to_owned(), target, user), "{text}");
+        }
         for (text, expected) in [
-            ("http://host:4161/auth", "http host:4161 /auth"),
-            ("HTTPS://host", "https host:443 /"),
-            ("http://host?a=b", "http host:80 /?a=b"),
-            ("http://host:/x?y=1?z=2#part", "http host:80 /x?y=1?z=2"),
-            ("http://[::1]:80/x", "http [::1]:80 /x"),
+            ("http://h:/x?y=1?z=2#part", "http h:80 /x?y=1?z=2"),
             ("http://[::1]/x", "http [::1]:80 /x"),
-            ("ftp://host", "the URL is neither http nor https"),
-            ("host", "the URL has no scheme"),
+            ("", "the URL has no scheme"),
+            ("h", "the URL has no scheme"),
+            ("ftp://h", "the URL is neither http nor https"),
             ("http://", "the URL has no host"),
+            ("http://:1", "the URL has no host"),
+            ("http://h:x", "the port is not a number to 65535"),
+            ("http://h:70000", "the port is not a number to 65535"),
             ("http://[::1]x", "the port is not a number to 65535"),
-            ("http://host:x", "the port is not a number to 65535"),
-            ("http://me:secret@host", "a user name in a URL is not supported"),
         ] {
             assert_eq!(shown(Url::parse(text)), expected, "{text}");
         }
@@ -162,7 +202,8 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_logged_without_its_secret() {
-        assert_eq!(format!("{:?}", Url::parse("http://host/a?secret=s").unwrap()), "http://host:80/a");
+    fn secrets_are_not_shown() {
+        let url = Url::parse("https://me:secret@h/path?token=1").unwrap();
+        assert_eq!(format!("{url} {url:?}"), "https://h:443/path https://h:443/path");
     }
 }

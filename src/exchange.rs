@@ -1,29 +1,25 @@
-//! One HTTP request and its answer, on a connection of its own. Knows nothing of what is asked.
+//! One HTTP request of a daemon to any server, and its answer, on a connection of its own, with TLS where the URL says so.
+//! Knows nothing of what is asked.
 
 mod url;
 
 use std::io;
 use std::time::Duration;
 
-use axum::http::request;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::header::{HOST, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use nsq::client::dial;
-use nsq::daemon::go_duration::GoDuration;
-use nsq::daemon::os_error::os_error_text;
-use nsq::transport::tls::client::TlsClient;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::url::{Url, UrlError};
+use crate::client::{ConverseError, converse, dial};
+use crate::daemon::go_duration::GoDuration;
+use crate::daemon::os_error::os_error_text;
+use crate::transport::tls::client::TlsClient;
 
 /// The largest answer that is read, in bytes. `/stats` of 10,000 topics has about 5 MiB.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// The largest head of an answer that is read, in bytes.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// How others are asked.
 #[derive(Debug, Clone)]
@@ -131,11 +127,10 @@ impl Exchange {
 }
 
 fn addressed(url: &Url, request: Request<Bytes>) -> Result<Request<Full<Bytes>>, ExchangeError> {
-    let unusable = UrlError("the URL holds what no URL may");
-    let (mut head, body): (request::Parts, Bytes) = request.into_parts();
-    head.uri = url.target.parse::<Uri>().map_err(|_| unusable)?;
+    let (mut head, body) = request.into_parts();
+    head.uri = url.target.parse::<Uri>().map_err(|_| UrlError::UNUSABLE)?;
     if !head.headers.contains_key(HOST) {
-        let host = HeaderValue::from_str(&url.authority()).map_err(|_| unusable)?;
+        let host = HeaderValue::from_str(&url.authority()).map_err(|_| UrlError::UNUSABLE)?;
         head.headers.insert(HOST, host);
     }
     Ok(Request::from_parts(head, Full::new(body)))
@@ -145,22 +140,10 @@ async fn over<S>(stream: S, bytes_max: usize, request: Request<Full<Bytes>>) -> 
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let client = hyper::client::conn::http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).clone();
-    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
-    // Both go on together and end together: there is no task that could be left over.
-    let answer = async {
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        let body = Limited::new(body, bytes_max).collect().await;
-        let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
-            Ok(error) => ExchangeError::Http(*error),
-            Err(_) => ExchangeError::TooLarge(bytes_max),
-        })?;
-        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
-    };
-    let mut answer = std::pin::pin!(answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        // The connection may end first, and the answer be complete nevertheless; errors arrive there too.
-        _ = connection => answer.await,
-    }
+    let answer = converse(stream, request, bytes_max).await.map_err(|error| match error {
+        ConverseError::Http(error) => ExchangeError::Http(error),
+        ConverseError::TooLarge(bytes_max) => ExchangeError::TooLarge(bytes_max),
+    })?;
+    let (head, body) = answer.into_parts();
+    Ok(Answer { status: head.status, headers: head.headers, body })
 }
