@@ -9,7 +9,6 @@ use nsq::daemon::host::host_name;
 use nsq::daemon::lifetime::{StopSwitch, until_told_to_stop};
 use nsq::daemon::listener::{ListenError, Listener, Listening};
 use nsq::daemon::logging::LogControl;
-use nsq::daemon::options::ConfigValue;
 use nsq::daemon::os_error::os_error_text;
 use nsq::daemon::runtime;
 use nsq::daemon::version::{OWN_VERSION, version_line};
@@ -24,7 +23,7 @@ use tracing::{info, warn};
 use crate::auth::{AuthServers, AuthSettings};
 use crate::certificates::Certificates;
 use crate::data_dir::DataDirLock;
-use crate::http::config::{ConfigValue as ShownValue, LiveConfig, MinFreeDisk};
+use crate::http::config::{LiveConfig, MinFreeDisk};
 use crate::http::{HttpState, Limits as HttpLimits};
 use crate::lookup::{Lookups, Settings as LookupSettings};
 use crate::metrics::snapshot::StatsFilter;
@@ -391,12 +390,7 @@ fn http_state(options: &Arc<Options>, node: &Arc<Node>, info: Info, live: LivePa
             delay_max: options.max_req_timeout,
         },
         config: LiveConfig {
-            option: Box::new(move |key| {
-                shown.config_value(key).map(|value| match value {
-                    ConfigValue::Text(text) => ShownValue::Text(text),
-                    ConfigValue::Json(json) => ShownValue::Json(json),
-                })
-            }),
+            option: Box::new(move |key| shown.config_value(key)),
             log_level: Box::new(live.log),
             lookupd_addresses: live.lookupd_addresses,
             min_free_disk: Box::new(KeptFree(live.mark)),

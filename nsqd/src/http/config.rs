@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
 use bytes::Bytes;
-use nsq::daemon::http::{BodyError, HttpError, Path, Reply, read_body};
+use nsq::daemon::http::config::{
+    LOG_LEVEL, addresses, invalid_option, invalid_value, log_level, read_value, shown,
+};
+use nsq::daemon::http::{HttpError, Path, Reply};
 use nsq::daemon::logging::{Level, LogControl};
+use nsq::daemon::options::ConfigValue;
 use tokio::sync::watch;
 
 use super::HttpState;
@@ -28,15 +31,6 @@ pub struct LiveConfig {
 
 /// Finds the value of an option by its key; `None` for a key no option has.
 pub type OptionLookup = Box<dyn Fn(&str) -> Option<ConfigValue> + Send + Sync>;
-
-/// The value of an option, in the form in which it is shown.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ConfigValue {
-    /// Shown as it is.
-    Text(String),
-    /// Shown as JSON.
-    Json(serde_json::Value),
-}
 
 /// A level that can be asked for and changed.
 pub trait LogLevel: Send + Sync {
@@ -68,7 +62,7 @@ pub(super) async fn show(
     State(state): State<Arc<HttpState>>,
     Path(option): Path<String>,
 ) -> Result<Reply, HttpError> {
-    shown(&state.config, &option)
+    told(&state.config, &option)
 }
 
 pub(super) async fn change(
@@ -76,13 +70,7 @@ pub(super) async fn change(
     Path(option): Path<String>,
     body: Body,
 ) -> Result<Reply, HttpError> {
-    let value = match read_body(body, state.limits.message_bytes_max).await {
-        Ok(value) if !value.is_empty() => value,
-        Ok(_) | Err(BodyError::TooBig { .. }) => {
-            return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "INVALID_VALUE"));
-        }
-        Err(BodyError::Broken(_)) => return Err(HttpError::internal_error()),
-    };
+    let value = read_value(body, state.limits.message_bytes_max).await?;
     match option.as_str() {
         LOG_LEVEL => state.config.log_level.set_level(log_level(&value)?),
         LOOKUPD_ADDRESSES => {
@@ -92,24 +80,16 @@ pub(super) async fn change(
         MIN_FREE_DISK => state.config.min_free_disk.set_bytes(min_free_disk(&value)?),
         _ => return Err(invalid_option()),
     }
-    shown(&state.config, &option)
+    told(&state.config, &option)
 }
 
-fn shown(config: &LiveConfig, option: &str) -> Result<Reply, HttpError> {
+fn told(config: &LiveConfig, option: &str) -> Result<Reply, HttpError> {
     match option {
         LOG_LEVEL => Ok(Reply::json(&config.log_level.level().number())),
         LOOKUPD_ADDRESSES => Ok(Reply::json(&*config.lookupd_addresses.borrow())),
         MIN_FREE_DISK => Ok(Reply::json(&config.min_free_disk.bytes())),
-        _ => match (config.option)(option).ok_or_else(invalid_option)? {
-            ConfigValue::Text(text) => Ok(Reply::Text(text.into())),
-            ConfigValue::Json(value) => Ok(Reply::json(&value)),
-        },
+        _ => (config.option)(option).map(shown).ok_or_else(invalid_option),
     }
-}
-
-fn log_level(value: &Bytes) -> Result<Level, HttpError> {
-    let word = std::str::from_utf8(value).map_err(|_| invalid_value())?;
-    word.parse().map_err(|_| invalid_value())
 }
 
 fn min_free_disk(value: &Bytes) -> Result<i64, HttpError> {
@@ -117,22 +97,6 @@ fn min_free_disk(value: &Bytes) -> Result<i64, HttpError> {
     if bytes < -1 { Err(invalid_value()) } else { Ok(bytes) }
 }
 
-/// A `null` in the list is an empty text, as Go reads it.
-fn addresses(value: &Bytes) -> Result<Option<Vec<String>>, HttpError> {
-    let addresses: Option<Vec<Option<String>>> =
-        serde_json::from_slice(value).map_err(|_| invalid_value())?;
-    Ok(addresses.map(|addresses| addresses.into_iter().map(Option::unwrap_or_default).collect()))
-}
-
-fn invalid_value() -> HttpError {
-    HttpError::new(StatusCode::BAD_REQUEST, "INVALID_VALUE")
-}
-
-fn invalid_option() -> HttpError {
-    HttpError::new(StatusCode::BAD_REQUEST, "INVALID_OPTION")
-}
-
-const LOG_LEVEL: &str = "log_level";
 const LOOKUPD_ADDRESSES: &str = "nsqlookupd_tcp_addresses";
 const MIN_FREE_DISK: &str = "min_free_disk";
 

@@ -12,9 +12,10 @@ use nsq::api::info::Info;
 use nsq::api::stats::Stats;
 use nsq::daemon::http::App;
 use nsq::daemon::logging::Level;
+use nsq::daemon::options::ConfigValue;
 use tokio::sync::watch;
 
-use super::config::{ConfigValue, LiveConfig, LogLevel, MinFreeDisk};
+use super::config::{LiveConfig, LogLevel, MinFreeDisk};
 use super::{HttpState, Limits, app};
 use crate::node::Node;
 

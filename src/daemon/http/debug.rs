@@ -9,27 +9,49 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::{Query, Reply, plain_text};
+use super::{Query, Reply, Routes, plain_text};
+
+/// Where Go has its profiles. `index` is the path of the list of them, which not all daemons end with a slash.
+pub fn pages<S: Clone + Send + Sync + 'static>(routes: Routes<S>, index: &'static str) -> Routes<S> {
+    let routes = routes
+        .get(index, show_index)
+        .unlogged()
+        .get("/debug/pprof/cmdline", command_line)
+        .unlogged()
+        .get("/debug/pprof/symbol", symbols)
+        .unlogged()
+        .post("/debug/pprof/symbol", symbols)
+        .unlogged();
+    PROFILES.into_iter().fold(routes, |routes, profile| routes.get(profile, not_implemented).unlogged())
+}
+
+const PROFILES: [&str; 5] = [
+    "/debug/pprof/profile",
+    "/debug/pprof/heap",
+    "/debug/pprof/goroutine",
+    "/debug/pprof/block",
+    "/debug/pprof/threadcreate",
+];
 
 /// What there is.
-pub async fn index() -> Response {
+async fn show_index() -> Response {
     page(INDEX)
 }
 
 /// The arguments the process was started with, a NUL between them.
-pub async fn command_line() -> Response {
+async fn command_line() -> Response {
     let arguments: Vec<_> = std::env::args_os().collect();
     let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_bytes()).collect();
     page(arguments.join(&0))
 }
 
 /// What tools ask before they send addresses: yes, there are symbols.
-pub async fn symbols() -> Response {
+async fn symbols() -> Response {
     page("num_symbols: 1\n")
 }
 
 /// A profile in Go's format.
-pub async fn not_implemented() -> Response {
+async fn not_implemented() -> Response {
     let refusal = Refusal {
         message: "NOT_IMPLEMENTED",
         hint: "profiles in Go's format are not available; use a profiler of the system, such as perf",

@@ -3,11 +3,13 @@
 //! A daemon lists its [`Routes`] with the state they need in one flat list and gets an [`App`]: one request in, one
 //! response out, without a socket. [`serve()`] puts an app on a listener. Handlers are axum's; they take the
 //! [`Path`] parameters and the [`Query`] they need, read their body with [`read_body`] and answer a [`Reply`] or an [`HttpError`].
-//! Nothing here knows what a topic is; what may name one is [`names`].
+//! Nothing here knows what a topic is; what may name one is [`names`]. Pages that several
+//! daemons have in common are [`config`] and [`debug`].
 
 mod access_log;
 mod app;
 mod body;
+pub mod config;
 pub mod debug;
 mod error;
 mod head_timeout;

@@ -55,6 +55,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add(Method::DELETE, path, handler)
     }
 
+    /// With the routes that `add` lists.
+    pub fn with(self, add: impl FnOnce(Self) -> Self) -> Self {
+        add(self)
+    }
+
     /// Keeps the route listed last out of the access log.
     pub fn unlogged(mut self) -> Self {
         if let Some(route) = self.table.routes.last_mut() {
