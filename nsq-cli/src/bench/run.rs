@@ -58,7 +58,7 @@ impl Run {
             Kind::Limit { is_kept } => self.limit(is_kept),
             Kind::LimitEach(publishing) => self.limit_each(publishing),
             Kind::LimitHttp(request) => self.limit_http(request),
-            Kind::LimitLatency => self.limit_latency(),
+            Kind::LimitLatency { by_tasks } => self.limit_latency(by_tasks),
         }
     }
 

@@ -78,6 +78,8 @@ pub(super) enum Workload {
     LimitLatency,
     /// latency-busy, only passed on: no nsqd can be faster
     LimitLatencyBusy,
+    /// latency-busy, only passed on by tasks as nsqd has them
+    LimitTasks,
 }
 
 /// What is carried out.
@@ -114,7 +116,10 @@ pub(super) enum Kind {
     /// Requests, which are answered and nothing else.
     LimitHttp(Request),
     /// A publisher at a pace and a consumer, and what goes on between them is only passing on.
-    LimitLatency,
+    LimitLatency {
+        /// Whether by tasks of a runtime, and not by a thread.
+        by_tasks: bool,
+    },
 }
 
 /// What is asked for over HTTP.
@@ -193,7 +198,7 @@ impl Kind {
             Self::Topics => &["made", "CPU/topic", "memory/topic"],
             Self::IdleConsumers => &["CPU/second", "memory/consumer"],
             Self::Churn => &["connected", "CPU/connection"],
-            Self::Limit { .. } | Self::LimitEach(_) | Self::LimitHttp(_) | Self::LimitLatency => &[],
+            Self::Limit { .. } | Self::LimitEach(_) | Self::LimitHttp(_) | Self::LimitLatency { .. } => &[],
         }
     }
 }
@@ -303,8 +308,11 @@ impl Workload {
             Self::LimitEach => (Kind::LimitEach(each(1, 1)), one_at_a_time, Queue::Memory),
             Self::LimitHttpPub => (Kind::LimitHttp(Request::One), requests, Queue::Memory),
             Self::LimitHttpMpub => (Kind::LimitHttp(Request::Batch), batches, Queue::Memory),
-            Self::LimitLatency => (Kind::LimitLatency, latency(2_000), Queue::Memory),
-            Self::LimitLatencyBusy => (Kind::LimitLatency, latency(20_000), Queue::Memory),
+            Self::LimitLatency => (Kind::LimitLatency { by_tasks: false }, latency(2_000), Queue::Memory),
+            Self::LimitLatencyBusy => {
+                (Kind::LimitLatency { by_tasks: false }, latency(20_000), Queue::Memory)
+            }
+            Self::LimitTasks => (Kind::LimitLatency { by_tasks: true }, latency(20_000), Queue::Memory),
         };
         Spec { kind, load, queue }
     }
@@ -323,7 +331,7 @@ impl Spec {
     /// Whether it is what no nsqd can exceed, which is measured without any.
     pub(super) fn is_limit(&self) -> bool {
         use Kind::{Limit, LimitEach, LimitHttp, LimitLatency};
-        matches!(self.kind, Limit { .. } | LimitEach(_) | LimitHttp(_) | LimitLatency)
+        matches!(self.kind, Limit { .. } | LimitEach(_) | LimitHttp(_) | LimitLatency { .. })
     }
 
     /// How many sockets the generator has at once, at most.
@@ -380,10 +388,12 @@ mod tests {
 
     #[test]
     fn the_limits_of_latency_are_measured_with_the_same_load() {
-        for (workload, limit) in
-            [(Workload::Latency, Workload::LimitLatency), (Workload::LatencyBusy, Workload::LimitLatencyBusy)]
-        {
-            assert_eq!(limit.spec(), Spec { kind: Kind::LimitLatency, ..workload.spec() });
+        for (workload, limit, by_tasks) in [
+            (Workload::Latency, Workload::LimitLatency, false),
+            (Workload::LatencyBusy, Workload::LimitLatencyBusy, false),
+            (Workload::LatencyBusy, Workload::LimitTasks, true),
+        ] {
+            assert_eq!(limit.spec(), Spec { kind: Kind::LimitLatency { by_tasks }, ..workload.spec() });
             assert!(limit.spec().is_limit() && !workload.spec().is_limit());
         }
     }

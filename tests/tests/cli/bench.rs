@@ -127,7 +127,15 @@ fn connections_topics_and_requests_are_measured() {
 fn limits_are_measured_once_and_start_nothing() {
     let nsqd = program("nsqd");
     let nsqd = nsqd.to_str().expect("paths here are text");
-    let limits = ["limit", "limit-kept", "limit-each", "limit-http-pub", "limit-http-mpub", "limit-latency"];
+    let limits = [
+        "limit",
+        "limit-kept",
+        "limit-each",
+        "limit-http-pub",
+        "limit-http-mpub",
+        "limit-latency",
+        "limit-tasks",
+    ];
     let arguments = ["--rate", "20000", "--messages", "2000", "--rounds", "2", "--json"];
     let arguments = [&["bench"][..], &limits, &arguments].concat();
     // With this no nsqd would start.
@@ -144,7 +152,9 @@ fn limits_are_measured_once_and_start_nothing() {
     }
     let of_latency = ["latency p50", "latency p99", "latency p99.9", "latency max"];
     let sent_late = ["of it, sent late p50", "of it, sent late p99", "CPU/message"];
-    assert_eq!(names("limit-latency"), [&of_latency[..], &sent_late].concat());
+    for workload in ["limit-latency", "limit-tasks"] {
+        assert_eq!(names(workload), [&of_latency[..], &sent_late].concat(), "{workload}");
+    }
     for workload in report["workloads"].as_array().expect("there are workloads") {
         for figure in workload["figures"].as_array().expect("there are figures") {
             let rounds = figure["rounds"].as_array().expect("there are rounds");

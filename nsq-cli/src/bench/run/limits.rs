@@ -1,7 +1,7 @@
 //! What no nsqd can exceed, measured without any.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use crate::bench::answerer::Answerer;
 use crate::bench::burst::{Burst, Publish};
 use crate::bench::figures::Figures;
 use crate::bench::target::{Place, Target};
+use crate::bench::task_answerer::TaskAnswerer;
 use crate::bench::threads::Joined as _;
 use crate::bench::usage::Usage;
 use crate::bench::workload::{Publishing, Request};
@@ -71,8 +72,16 @@ impl Run {
     }
 
     /// Publishes at a pace as always, through one who passes messages on and does nothing else.
-    pub(super) fn limit_latency(&mut self) -> Result<Figures, Failure> {
-        self.limited(1 + self.load.consumers, |run| run.paced(&channel_names(1)))
+    pub(super) fn limit_latency(&mut self, by_tasks: bool) -> Result<Figures, Failure> {
+        let measure = |run: &Self| run.paced(&channel_names(1));
+        if by_tasks {
+            let answerer = TaskAnswerer::start()?;
+            let outcome = self.measured_at(answerer.address(), answerer.usage(), measure);
+            // Why it has failed says more than that it has.
+            answerer.end()?;
+            return outcome;
+        }
+        self.limited(1 + self.load.consumers, measure)
     }
 
     /// Measures, with so many connections, the least that can stand in the place of an nsqd.
@@ -82,12 +91,21 @@ impl Run {
         measure: impl FnOnce(&Self) -> Result<Figures, Failure>,
     ) -> Result<Figures, Failure> {
         let answerer = Answerer::start(connections)?;
-        let place = Place { tcp: answerer.address(), ..self.target.place.clone() };
-        self.target = Target::new(place, None, answerer.usage())?;
-        let outcome = measure(self);
+        let outcome = self.measured_at(answerer.address(), answerer.usage(), measure);
         // Why it has ended says more than that it has.
         answerer.end()?;
         outcome
+    }
+
+    fn measured_at(
+        &mut self,
+        tcp: SocketAddr,
+        usage: Option<Usage>,
+        measure: impl FnOnce(&Self) -> Result<Figures, Failure>,
+    ) -> Result<Figures, Failure> {
+        let place = Place { tcp, ..self.target.place.clone() };
+        self.target = Target::new(place, None, usage)?;
+        measure(self)
     }
 }
 
