@@ -13,7 +13,8 @@ use hyper::{HeaderMap, Request, StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::url::{Url, UrlError};
-use crate::client::{ConverseError, converse, dial};
+use crate::client::converse::{ConverseError, converse};
+use crate::client::dial;
 use crate::daemon::go_duration::GoDuration;
 use crate::daemon::os_error::os_error_text;
 use crate::transport::tls::client::TlsClient;
@@ -70,10 +71,10 @@ pub enum ExchangeError {
 }
 
 impl ExchangeError {
-    /// Whether nobody was reached: nothing was said yet.
+    /// Whether nobody was reached: nothing was asked.
     #[must_use]
-    pub fn is_before_it_was_asked(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_))
+    pub fn is_of_connecting(&self) -> bool {
+        matches!(self, Self::Url(_) | Self::Connect(_) | Self::ConnectTimeout(_))
     }
 
     /// Whether the other one just said nothing, for a long time.
@@ -114,9 +115,11 @@ impl Exchange {
         request: Request<Bytes>,
     ) -> Result<Answer, ExchangeError> {
         let request = addressed(url, request)?;
-        let dialled = tokio::time::timeout(self.connect_timeout, dial(&url.authority())).await;
+        // So that it can be told from a server that says nothing.
+        let connect_timeout = self.connect_timeout.min(self.request_timeout);
+        let dialled = tokio::time::timeout(connect_timeout, dial(&url.authority())).await;
         let stream = dialled
-            .map_err(|_| ExchangeError::ConnectTimeout(self.connect_timeout))?
+            .map_err(|_| ExchangeError::ConnectTimeout(connect_timeout))?
             .map_err(ExchangeError::Connect)?;
         if !url.is_https {
             return over(stream, bytes_max, request).await;

@@ -12,6 +12,7 @@ use nsq::daemon::logging::LogControl;
 use nsq::daemon::os_error::os_error_text;
 use nsq::daemon::version::{OWN_VERSION, version_line};
 use nsq::daemon::{runtime, signals};
+use nsq::exchange::{Exchange, Url};
 use nsq::transport::tls::TlsFilesError;
 use nsq::transport::tls::client::TlsClient;
 use tracing::info;
@@ -23,7 +24,6 @@ use crate::http::{self, Site};
 use crate::notify::Notifier;
 use crate::options::{Options, PROGRAM};
 use crate::sampler::{self, Sampled, Sampling};
-use nsq::exchange::{Exchange, Url};
 
 /// Why the server could not start: the text of its last log line.
 #[derive(Debug, thiserror::Error)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request};
+use nsq::exchange::{Answer, Exchange, ExchangeError, Url, UrlError};
 use serde::Deserialize;
 
 use crate::cluster::escape;
-use nsq::exchange::{Answer, Exchange, ExchangeError, Url, UrlError};
 
 /// What one series looks like in Graphite's answer.
 #[derive(Debug, Deserialize)]

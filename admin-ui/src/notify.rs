@@ -5,10 +5,9 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request};
 use nsq::api::admin::AdminAction;
 use nsq::api::json::to_go_json;
+use nsq::exchange::{Exchange, Url};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
-
-use nsq::exchange::{Exchange, Url};
 
 /// How many changes may wait to be told.
 const WAITING_MAX: usize = 256;

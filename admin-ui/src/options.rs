@@ -10,11 +10,11 @@ use nsq::daemon::{
     logging::{Level, LogFormat, LogSettings},
     options::{Entry, Kind, Program, Stop, VERBOSE, VERSION, Value, flag, options},
 };
+use nsq::exchange::Url;
 use nsq::transport::tls::client::TlsClientFiles;
 
 use crate::access::Hash;
 use crate::cidr::Cidr;
-use nsq::exchange::Url;
 
 /// nsqadmin and all it can be told.
 pub const PROGRAM: Program = Program {

@@ -417,9 +417,11 @@ fn info_of(options: &Options, clock: &Clock, ports: Ports, has_http: bool) -> In
     }
 }
 
-/// Says so if what consumers are to connect to is no name that leads anywhere. Others may know it nevertheless.
+/// Says so if what consumers are to connect to leads nowhere from here. Others may know it nevertheless, or not know one that
+/// this host knows.
 async fn warn_if_nowhere(broadcast_address: String) {
-    if let Err(error) = tokio::net::lookup_host((broadcast_address.as_str(), 0)).await {
+    let host = broadcast_address.trim_start_matches('[').trim_end_matches(']');
+    if let Err(error) = tokio::net::lookup_host((host, 0)).await {
         warn!(
             "LOOKUP: the name {broadcast_address} leads nowhere on this host - {error}; consumers are told to connect to \
              it. Another one is set by --broadcast-address"

@@ -11,7 +11,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ConverseError {
+pub(crate) enum ConverseError {
     /// It is not HTTP, or broke off.
     #[error(transparent)]
     Http(#[from] hyper::Error),
@@ -24,7 +24,7 @@ pub enum ConverseError {
 ///
 /// # Errors
 /// There is no complete answer, or it is larger.
-pub async fn converse<S>(
+pub(crate) async fn converse<S>(
     stream: S,
     request: Request<Full<Bytes>>,
     body_bytes_max: usize,

@@ -18,7 +18,7 @@
 mod backoff;
 mod connection;
 mod consumer;
-mod converse;
+pub(crate) mod converse;
 mod dial;
 mod error;
 mod http;
@@ -30,7 +30,6 @@ use std::time::Duration;
 pub use self::backoff::Backoff;
 pub use self::connection::{ConnectionOptions, Secret, USER_AGENT};
 pub use self::consumer::{AttemptsLimit, Closer, Consumer, ConsumerOptions, Message};
-pub use self::converse::{ConverseError, converse};
 pub use self::dial::dial;
 pub use self::error::{ConnectionError, ServerError};
 pub use self::http::{Action, HttpClient, HttpError};

@@ -27,8 +27,6 @@ pub struct UrlError(&'static str);
 impl UrlError {
     /// HTTP has no words for it.
     pub const UNUSABLE: Self = Self("the URL holds what no URL may");
-    /// Whoever asks sends no name and password, and would log them.
-    pub const USER: Self = Self("a user name in a URL is not supported");
 }
 
 /// Without what may be a secret.

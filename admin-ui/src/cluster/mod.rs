@@ -240,7 +240,14 @@ impl Cluster {
             }
         });
         let described = asked.await.answers(failures)?;
-        self.upstream.set_other_ways(other_ways(&self.nsqds, &described));
+        let broadcast = |info: &Info| http_address(&info.broadcast_address, info.http_port.into());
+        self.upstream.note_broadcast(
+            // What another was given by is never taken for its own.
+            described
+                .iter()
+                .map(|(given, (info, _))| (given.clone(), broadcast(info)))
+                .filter(|(given, broadcast)| given == broadcast || !self.nsqds.contains(broadcast)),
+        );
         Ok(described)
     }
 
@@ -284,14 +291,6 @@ pub fn stats_target(wanted: Wanted<'_>) -> String {
 
 fn topic_names(stats: Stats) -> Vec<String> {
     stats.topics.unwrap_or_default().into_iter().map(|topic| topic.topic_name).collect()
-}
-
-/// The addresses at which these nsqds answered, by those they broadcast. Of several that broadcast the same one the first
-/// counts; what is another's own address is never taken for theirs.
-fn other_ways(nsqds: &[String], described: &[(String, (Info, Vec<String>))]) -> Vec<(String, String)> {
-    let broadcast = |info: &Info| http_address(&info.broadcast_address, info.http_port.into());
-    let ways = described.iter().map(|(host, (info, _))| (broadcast(info), host.clone()));
-    ways.filter(|(name, _)| !nsqds.contains(name)).collect()
 }
 
 fn of_descriptions(described: Vec<(String, (Info, Vec<String>))>) -> Vec<Producer> {

@@ -3,8 +3,8 @@
 //! One that was silent for as long as it may be is not asked again for a while, so that it costs its time-out once and not
 //! with each request; whoever samples the nodes asks all the same, and so hears when it speaks again.
 //!
-//! An nsqd goes by the address it broadcasts. Where nobody can be reached by that, and it was asked at another one for its
-//! description, it is asked there: the host's name of a container is often known to nobody else.
+//! An nsqd goes by the address it broadcasts. Where nobody is reached by that, and it was given by another one, it is asked
+//! there: the host's name of a container is often known to nobody else.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,6 +19,7 @@ use hyper::{Method, Request, StatusCode};
 use nsq::api::WATCHER;
 use nsq::api::error::ErrorBody;
 use nsq::api::stats::Stats;
+use nsq::exchange::{ANSWER_BYTES_MAX, Answer, Exchange, ExchangeError, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -26,10 +27,12 @@ use tracing::{debug, info, warn};
 
 use super::named::named;
 use crate::shown::shown;
-use nsq::exchange::{ANSWER_BYTES_MAX, Answer, Exchange, ExchangeError, Url};
 
 /// How long one that was silent is not asked.
 const SILENT_FOR: Duration = Duration::from_secs(15);
+
+/// How long one that is not reached by what it broadcasts is asked where it was given, and not there first.
+const PREFERRED_FOR: Duration = Duration::from_secs(600);
 
 /// The largest answer of an nsqd that is read to sample it, in bytes: many are read at the same time. One of 10,000 channels
 /// with three consumers each has about 25 MiB.
@@ -108,17 +111,34 @@ pub struct Upstream {
     exchange: Exchange,
     /// Since when those that were silent are, and until when they are not asked. Locked for a look or an insertion.
     silent: Mutex<HashMap<String, Silence>>,
-    /// Where else an nsqd can be asked, by the address it broadcasts. Locked for a look or while they are replaced.
-    other_ways: Mutex<HashMap<String, OtherWay>>,
+    /// Where else nsqds can be asked. Locked for a look or an insertion.
+    other_ways: Mutex<OtherWays>,
 }
 
-/// Another address of an nsqd.
-#[derive(Debug, Clone)]
-struct OtherWay {
-    /// Its `host:port`.
-    address: String,
-    /// Whether it was said that it is used.
-    is_told: bool,
+/// The nsqds that broadcast one address and were given by another.
+#[derive(Debug, Default)]
+struct OtherWays {
+    /// What each broadcasts, by the address it was given by: there are no more than were given.
+    broadcast: HashMap<String, String>,
+    /// Until when one that is not reached by what it broadcasts is asked where it was given, by what it broadcasts.
+    preferred: HashMap<String, Instant>,
+}
+
+impl OtherWays {
+    /// The address by which the nsqd was given that broadcasts this one; `None` if several do.
+    fn of(&self, host: &str) -> Option<&str> {
+        let mut given =
+            self.broadcast.iter().filter(|(_, broadcast)| *broadcast == host).map(|(given, _)| given);
+        given.next().filter(|_| given.next().is_none()).map(String::as_str)
+    }
+}
+
+/// Where somebody is asked.
+#[derive(Debug, PartialEq, Eq)]
+struct Way {
+    first: String,
+    /// And where then, if nobody is reached there.
+    otherwise: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -145,13 +165,13 @@ impl Upstream {
         target: &str,
         asking: Asking,
     ) -> Result<T, AskError> {
+        let way = self.way_to(host);
         match asking {
             Asking::ForAViewer => {
-                info!("CI: querying {service} http://{host}{target}");
-                let other = self.other_way(host).filter(|_| self.check_silence(host).is_err());
-                self.check_silence(other.as_deref().unwrap_or(host))?;
+                info!("CI: querying {service} http://{}{target}", way.first);
+                self.check_silence(&way.first)?;
             }
-            Asking::ToSample => debug!("CI: querying {service} http://{host}{target}"),
+            Asking::ToSample => debug!("CI: querying {service} http://{}{target}", way.first),
         }
         let mut request = request(Method::GET, Bytes::new());
         if asking == Asking::ToSample {
@@ -161,7 +181,7 @@ impl Upstream {
             (Service::Nsqd, Asking::ToSample) => SAMPLED_BYTES_MAX,
             _ => ANSWER_BYTES_MAX,
         };
-        parsed(&self.ask(host, target, request, bytes_max).await?)
+        parsed(&self.ask(host, way, target, request, bytes_max).await?)
     }
 
     /// What the nsqd at `host:port` has, by [`named`].
@@ -183,54 +203,63 @@ impl Upstream {
         target: &str,
         body: Bytes,
     ) -> Result<(), AskError> {
-        info!("CI: querying {service} http://{host}{target}");
-        self.ask(host, target, request(Method::POST, body), ANSWER_BYTES_MAX).await.map(|_| ())
+        let way = self.way_to(host);
+        info!("CI: querying {service} http://{}{target}", way.first);
+        self.ask(host, way, target, request(Method::POST, body), ANSWER_BYTES_MAX).await.map(|_| ())
     }
 
-    /// From now on these nsqds can be asked elsewhere too: the address that each broadcasts, and the other one.
-    pub(super) fn set_other_ways(&self, ways: impl IntoIterator<Item = (String, String)>) {
-        let mut known = self.lock_other_ways();
-        let mut old = std::mem::take(&mut *known);
-        for (host, address) in ways {
-            let way = old.remove(&host).filter(|way| way.address == address);
-            known.entry(host).or_insert_with(|| way.unwrap_or(OtherWay { address, is_told: false }));
+    /// What nsqds broadcast, by the address that each was given by.
+    pub(super) fn note_broadcast(&self, nsqds: impl IntoIterator<Item = (String, String)>) {
+        let mut ways = self.lock_other_ways();
+        for (given, broadcast) in nsqds {
+            if given == broadcast {
+                ways.broadcast.remove(&given);
+            } else {
+                ways.broadcast.insert(given, broadcast);
+            }
         }
     }
 
-    fn other_way(&self, host: &str) -> Option<String> {
-        self.lock_other_ways().get(host).map(|way| way.address.clone())
+    fn way_to(&self, host: &str) -> Way {
+        let ways = self.lock_other_ways();
+        let other = ways.of(host).map(str::to_owned);
+        match other {
+            Some(other) if ways.preferred.get(host).is_some_and(|until| *until > Instant::now()) => {
+                Way { first: other, otherwise: None }
+            }
+            otherwise => Way { first: host.to_owned(), otherwise },
+        }
     }
 
-    /// Asks an nsqd there, or elsewhere if nobody can be reached there. What may have arrived is not asked twice.
+    /// Asks the service at `host:port`, or, if nobody is reached there, an nsqd where it was given. What may have arrived is
+    /// not asked twice.
     async fn ask(
         &self,
         host: &str,
+        Way { first, otherwise }: Way,
         target: &str,
         request: Request<Bytes>,
         bytes_max: usize,
     ) -> Result<Bytes, AskError> {
-        let Some(other) = self.other_way(host) else {
-            return self.ask_at(host, target, request, bytes_max).await;
-        };
-        if self.check_silence(host).is_ok() {
-            match self.ask_at(host, target, request.clone(), bytes_max).await {
-                Err(AskError::Exchange(why)) if why.is_before_it_was_asked() => {
-                    self.tell_of_other_way(host, &why);
+        let Some(other) = otherwise else { return self.ask_at(&first, target, request, bytes_max).await };
+        match self.ask_at(&first, target, request.clone(), bytes_max).await {
+            Err(AskError::Exchange(why)) if why.is_of_connecting() => {
+                let answer = self.ask_at(&other, target, request, bytes_max).await;
+                if answer.is_ok() {
+                    self.prefer_other_way(host, &other, &why);
                 }
-                answer => return answer,
+                answer
             }
+            answer => answer,
         }
-        self.ask_at(&other, target, request, bytes_max).await
     }
 
-    /// Says once that an nsqd is not reached by what it broadcasts.
-    fn tell_of_other_way(&self, host: &str, why: &ExchangeError) {
-        if let Some(OtherWay { address, is_told }) = self.lock_other_ways().get_mut(host)
-            && !std::mem::replace(is_told, true)
-        {
-            warn!(
-                "CI: nsqd {host} cannot be reached by the address it broadcasts - {why}; it is asked at {address}"
-            );
+    fn prefer_other_way(&self, host: &str, other: &str, why: &ExchangeError) {
+        let mut ways = self.lock_other_ways();
+        let OtherWays { broadcast, preferred } = &mut *ways;
+        preferred.retain(|host, _| broadcast.values().any(|broadcast| broadcast == host));
+        if preferred.insert(host.to_owned(), Instant::now() + PREFERRED_FOR).is_none() {
+            warn!("CI: nsqd {host} is not reached by what it broadcasts - {why}; it is asked at {other}");
         }
     }
 
@@ -291,7 +320,7 @@ impl Upstream {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_other_ways(&self) -> MutexGuard<'_, HashMap<String, OtherWay>> {
+    fn lock_other_ways(&self) -> MutexGuard<'_, OtherWays> {
         self.other_ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -333,10 +362,88 @@ fn refused(answer: &Answer) -> AskError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use nsq::transport::tls::client::TlsClient;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn answer(body: String) -> Answer {
         Answer { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), body: body.into() }
+    }
+
+    /// A server that answers each request with nothing to read, or takes it and says nothing; and how many it took.
+    async fn server(answers: bool) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, taken) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&taken);
+        tokio::spawn(async move {
+            let mut silent = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                counted.fetch_add(1, Ordering::SeqCst);
+                if answers {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
+                } else {
+                    silent.push(stream);
+                }
+            }
+        });
+        (address, taken)
+    }
+
+    fn upstream() -> Upstream {
+        let tls = TlsClient::load(Path::new(""), false).unwrap();
+        let (connect_timeout, request_timeout) = (Duration::from_secs(2), Duration::from_millis(200));
+        Upstream::new(Exchange { connect_timeout, request_timeout, tls })
+    }
+
+    async fn create(upstream: &Upstream, host: &str) -> Result<(), AskError> {
+        upstream.post(Service::Nsqd, host, "/topic/create?topic=t", Bytes::new()).await
+    }
+
+    const NOWHERE: &str = "nowhere.invalid:1";
+
+    #[tokio::test]
+    async fn an_nsqd_that_broadcasts_what_leads_nowhere_is_asked_where_it_was_given() {
+        let (given, taken) = server(true).await;
+        let upstream = upstream();
+        let broadcast = |what: &str| upstream.note_broadcast([(given.clone(), what.to_owned())]);
+        assert!(create(&upstream, NOWHERE).await.is_err());
+        for nowhere in [NOWHERE, "127.0.0.1:1", ":1"] {
+            broadcast(nowhere);
+            create(&upstream, nowhere).await.unwrap();
+            assert_eq!(upstream.way_to(nowhere), Way { first: given.clone(), otherwise: None });
+            create(&upstream, nowhere).await.unwrap();
+        }
+        assert_eq!(taken.load(Ordering::SeqCst), 6);
+        // It is no longer the one that broadcasts that.
+        assert_eq!(upstream.way_to(NOWHERE), Way { first: NOWHERE.to_owned(), otherwise: None });
+        broadcast(&given);
+        assert!(create(&upstream, ":1").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_two_nsqds_broadcast_leads_to_neither_of_them() {
+        let ((one, taken_by_one), (two, taken_by_two)) = (server(true).await, server(true).await);
+        let upstream = upstream();
+        upstream.note_broadcast([one, two].map(|given| (given, NOWHERE.to_owned())));
+        assert!(create(&upstream, NOWHERE).await.is_err());
+        assert_eq!((taken_by_one.load(Ordering::SeqCst), taken_by_two.load(Ordering::SeqCst)), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_may_have_arrived_is_not_asked_again_elsewhere() {
+        let ((broadcast, taken), (given, taken_there)) = (server(false).await, server(true).await);
+        let upstream = upstream();
+        upstream.note_broadcast([(given, broadcast.clone())]);
+        let answer = create(&upstream, &broadcast).await;
+        assert!(matches!(answer, Err(AskError::Exchange(ExchangeError::Timeout(_)))), "{answer:?}");
+        assert_eq!((taken.load(Ordering::SeqCst), taken_there.load(Ordering::SeqCst)), (1, 0));
     }
 
     #[test]

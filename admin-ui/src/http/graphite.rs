@@ -11,12 +11,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use nsq::api::admin::GraphiteRate;
 use nsq::daemon::http::{HttpError, Query, Remote, Reply};
+use nsq::exchange::Url;
 use tracing::{error, info};
 
 use super::Site;
 use super::visitor::Viewer;
 use crate::graphite;
-use nsq::exchange::Url;
 
 pub(super) async fn rate(State(site): State<Arc<Site>>, _: Viewer, query: Query) -> Result<Reply, HttpError> {
     let bad = |code: &'static str| HttpError::new(StatusCode::BAD_REQUEST, code);

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use nsq::daemon::http::HttpError;
 use nsq::daemon::lifetime::StopSwitch;
 use nsq::daemon::logging::{Level, LogControl};
+use nsq::exchange::Exchange;
 
 use crate::access::Access;
 use crate::cidr::Cidr;
@@ -13,7 +14,6 @@ use crate::cluster::Cluster;
 use crate::notify::Notifier;
 use crate::options::Options;
 use crate::sampler::Sampled;
-use nsq::exchange::Exchange;
 
 /// Everything that a request may need.
 pub struct Site {

@@ -21,11 +21,16 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(super) enum QuestionError {
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// By whom there is none: a redirect may have led to another server.
-    #[error("{authority} - {cause}")]
-    Exchange { authority: String, cause: ExchangeError },
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// By another server than the one that was asked.
+    #[error("redirected to {authority} - {cause}")]
+    Redirected { authority: String, cause: ExchangeError },
     #[error("no end after {REQUESTS_MAX} redirects")]
     Redirects,
+    /// The address of a server is in the log.
+    #[error("a user name in a URL is not supported")]
+    UserName,
 }
 
 /// The status and the body that a GET ends with, or with a body a POST, in the time of one request.
@@ -36,7 +41,7 @@ pub(super) async fn ask(
 ) -> Result<(StatusCode, Bytes), QuestionError> {
     let timeout = exchange.request_timeout;
     let followed = tokio::time::timeout(timeout, follow(exchange, url.clone(), body.cloned())).await;
-    followed.map_err(|_| failed(url, ExchangeError::Timeout(timeout)))?
+    followed.map_err(|_| ExchangeError::Timeout(timeout))?
 }
 
 async fn follow(
@@ -44,12 +49,15 @@ async fn follow(
     mut url: Url,
     mut body: Option<Bytes>,
 ) -> Result<(StatusCode, Bytes), QuestionError> {
-    for _ in 0..REQUESTS_MAX {
+    for redirects in 0..REQUESTS_MAX {
         if !url.user_info.is_empty() {
-            return Err(UrlError::USER.into());
+            return Err(QuestionError::UserName);
         }
         let answer = exchange.send_for_up_to(ANSWER_BYTES_MAX, &url, request(body.clone())).await;
-        let Answer { status, headers, body: said } = answer.map_err(|cause| failed(&url, cause))?;
+        let Answer { status, headers, body: said } = answer.map_err(|cause| match redirects {
+            0 => QuestionError::Exchange(cause),
+            _ => QuestionError::Redirected { authority: url.authority(), cause },
+        })?;
         let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
         let (true, Some(location)) = (is_redirect(status), location) else { return Ok((status, said)) };
         url = url.join(location)?;
@@ -59,10 +67,6 @@ async fn follow(
         }
     }
     Err(QuestionError::Redirects)
-}
-
-fn failed(url: &Url, cause: ExchangeError) -> QuestionError {
-    QuestionError::Exchange { authority: url.authority(), cause }
 }
 
 fn request(body: Option<Bytes>) -> Request<Bytes> {

@@ -95,6 +95,16 @@ async fn only_a_good_answer_of_status_200_counts() {
         ("403", response("403 Forbidden", "", "no"), Some("got response 403")),
         ("no port", response("403 Forbidden", "", r#"{"https_port":0}"#), Some("got response 403")),
         ("a redirect to nowhere", response("302 Found", "", GOOD), Some("got response 302")),
+        (
+            "a redirect to nobody",
+            response("302 Found", "Location: http://127.0.0.1:1/\r\n", ""),
+            Some("redirected to 127.0.0.1:1 - connection refused"),
+        ),
+        (
+            "a redirect with a password",
+            response("302 Found", "Location: http://me:hidden@127.0.0.1:1/\r\n", ""),
+            Some("a user name in a URL is not supported"),
+        ),
         ("a redirect to nonsense", response("302 Found", "Location: ftp://x\r\n", ""), Some("neither http")),
         ("nonsense", "220 mail at your service\r\n".to_owned(), Some("no complete answer")),
         ("nothing", String::new(), Some("no complete answer")),
@@ -192,6 +202,12 @@ async fn a_server_that_hangs_costs_its_time() {
     let address = listener.local_addr().unwrap().to_string();
     let error = ask(&servers(&[&address], AuthMethod::Get)).await.unwrap_err();
     assert!(error.ends_with("no answer within 5s") || error.ends_with("no connection within 2s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_name_in_a_url_is_refused() {
+    let error = ask(&servers(&["http://me:hidden@127.0.0.1:1/"], AuthMethod::Get)).await.unwrap_err();
+    assert!(error.ends_with("a user name in a URL is not supported"), "{error}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::{BodyError, HttpError, Reply, read_body};
 use crate::daemon::logging::Level;
 use crate::daemon::options::ConfigValue;
 
-/// The option of all daemons that is told as NSQ's number and put as a word.
+/// The option that is told as NSQ's number and put as a word.
 pub const LOG_LEVEL: &str = "log_level";
 
 /// What is put, of so many bytes at most.
