@@ -264,7 +264,12 @@ impl Sampler {
         *turn = Turn::after(answer.is_ok().then_some(took), Instant::now());
         match answer {
             Ok(stats) => self.sampled.recorder().observe(node, now_ms, stats),
-            Err(error) => self.sampled.recorder().failed(node, now_ms, error.to_string()),
+            Err(error) => {
+                let is_new = self.sampled.recorder().failed(node, now_ms, error.to_string());
+                if is_new {
+                    warn!("CI: nsqd {node} does not answer - {error}");
+                }
+            }
         }
         self.begin();
     }

@@ -45,6 +45,12 @@ impl Failures {
         }
     }
 
+    /// Whether the one at that `host:port` is among them.
+    #[must_use]
+    pub fn name(&self, host: &str) -> bool {
+        self.0.iter().flatten().any(|failure| failure.host == host)
+    }
+
     /// Whether nobody failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -57,9 +57,14 @@ impl Recorder {
         self.picture.observe(node, now_ms, stats);
     }
 
-    /// A node did not answer.
-    pub fn failed(&mut self, node: &str, now_ms: u64, reason: String) {
-        self.picture.failed(node, now_ms, reason);
+    /// A node did not answer; whether it had, or never was asked before.
+    pub fn failed(&mut self, node: &str, now_ms: u64, reason: String) -> bool {
+        self.picture.failed(node, now_ms, reason)
+    }
+
+    /// The nodes that never answered, and why not: nothing else tells of them.
+    pub fn unheard(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.picture.unheard()
     }
 
     /// Whether every node has answered or failed since it is known.

@@ -162,11 +162,20 @@ impl Picture {
         state.failing = None;
     }
 
-    /// A node did not answer.
-    pub(super) fn failed(&mut self, node: &str, now_ms: u64, reason: String) {
-        let Some(state) = self.nodes.get_mut(node) else { return };
-        let since = state.failing.take().map_or(now_ms, |(since, _)| since);
+    /// A node did not answer; whether it had, or never was asked before.
+    pub(super) fn failed(&mut self, node: &str, now_ms: u64, reason: String) -> bool {
+        let Some(state) = self.nodes.get_mut(node) else { return false };
+        let before = state.failing.take();
+        let is_new = before.is_none();
+        let since = before.map_or(now_ms, |(since, _)| since);
         state.failing = Some((since, reason));
+        is_new
+    }
+
+    /// The nodes that never answered, and why not.
+    pub(super) fn unheard(&self) -> impl Iterator<Item = (&str, &str)> {
+        let unheard = self.nodes.iter().filter(|(_, state)| state.answered_ms.is_none());
+        unheard.filter_map(|(node, state)| Some((node.as_str(), state.failing.as_ref()?.1.as_str())))
     }
 
     /// Nobody knows how much time passes until the next answers: they cannot be compared with the last.

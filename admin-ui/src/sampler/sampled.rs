@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::event::Event;
 use super::page::Page;
-use crate::cluster::Failures;
+use crate::cluster::{Failure, Failures, Service};
 use crate::history::History;
 use crate::overview::{self, Recorder};
 
@@ -151,8 +151,16 @@ impl Sampled {
     }
 
     fn overview_now(&self, spark: usize) -> Told<Overview> {
-        let failures = self.failures.lock().expect(NO_PANIC).clone();
-        let body = self.recorder().overview(self.now_ms(), unix_ms(), spark);
+        let mut failures = self.failures.lock().expect(NO_PANIC).clone();
+        let recorder = self.recorder();
+        let body = recorder.overview(self.now_ms(), unix_ms(), spark);
+        let unheard = recorder.unheard().map(|(node, reason)| Failure {
+            service: Service::Nsqd,
+            host: node.to_owned(),
+            reason: reason.to_owned(),
+        });
+        failures.add(unheard.filter(|failure| !failures.name(&failure.host)).collect());
+        drop(recorder);
         Told { body, message: failures.message(), warnings: failures.warnings() }
     }
 

@@ -4,7 +4,7 @@ use nsq_tests::admin::Watched;
 use nsq_tests::endpoint::Endpoint;
 use nsq_tests::process::Signal;
 use nsq_tests::stats::eventually;
-use nsq_tests::{Admin, Daemon, differences};
+use nsq_tests::{Admin, Daemon, Lookupd, differences};
 use serde_json::Value;
 
 #[test]
@@ -197,7 +197,27 @@ fn a_node_that_was_never_there_is_shown_by_the_address_it_is_asked_at() {
 }
 
 #[test]
-fn a_node_whose_name_leads_nowhere_is_asked_where_it_was_named() {
+fn a_node_that_never_answered_is_a_warning() {
+    if !differences::admin_has_extensions() {
+        return;
+    }
+    let lookupd = Lookupd::start();
+    let announced = format!("--lookupd-tcp-address={}", lookupd.tcp);
+    let node = Daemon::with(&[&announced, "--broadcast-address=nowhere.invalid"]);
+    let name = format!("nowhere.invalid:{}", node.http.port());
+    let known = || lookupd.get("/nodes").json()["producers"].as_array().map_or(0, Vec::len);
+    eventually("the node at the nsqlookupd", known, |count| *count == 1);
+    let admin = Admin::with(&[format!("--lookupd-http-address={}", lookupd.http)]);
+    let overview = admin.get("/api/overview").json();
+    assert_eq!(overview["warnings"][0]["node"], name.as_str(), "{overview}");
+    assert!(overview["message"].as_str().is_some_and(|message| message.contains(&name)), "{overview}");
+    let log = admin.end(Signal::TERM).log;
+    let said = format!("nsqd {name} does not answer");
+    assert_eq!(log.iter().filter(|line| line.contains(&said)).count(), 1, "{log:?}");
+}
+
+#[test]
+fn a_node_whose_name_leads_nowhere_is_asked_where_it_was_given() {
     if !differences::admin_has_extensions() {
         return;
     }
@@ -221,6 +241,6 @@ fn a_node_whose_name_leads_nowhere_is_asked_where_it_was_named() {
     assert_eq!((&done["message"], &done["outcomes"][0]["node"]), (&"".into(), &name.as_str().into()));
     assert_eq!(node.channel_stats("t", "c")["depth"], 0);
     let log = admin.end(Signal::TERM).log;
-    let said = log.iter().filter(|line| line.contains("cannot be reached by the address it broadcasts"));
+    let said = log.iter().filter(|line| line.contains("is not reached by what it broadcasts"));
     assert_eq!(said.count(), 1, "{log:?}");
 }
