@@ -90,7 +90,9 @@ fn measure_all(arguments: &Arguments, interrupt: &Arc<Interrupt>) -> Result<(), 
     let sides = side::sides(arguments)?;
     let workloads = chosen(&sides, arguments)?;
     let plot = arguments.plot.as_deref().map(|path| Ok::<_, Failure>((path, open(path)?))).transpose()?;
-    let versions = sides.iter().map(|side| side.version(&common)).collect::<Result<_, _>>()?;
+    let wants_nsqd = workloads.iter().any(|(_, spec)| !spec.is_limit());
+    let version = |side: &Side| if wants_nsqd { side.version(&common) } else { Ok("not asked".to_owned()) };
+    let versions = sides.iter().map(version).collect::<Result<_, _>>()?;
     let about = About {
         date: machine::today(),
         machine: machine::processors(),

@@ -8,6 +8,7 @@ mod progress;
 mod records;
 
 use std::collections::VecDeque;
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nsq::client::{ConnectionOptions, ProducerOptions, PublishError};
 use nsq::daemon::os_error::os_error_text;
+use nsq::wire::frame::FrameError;
 use nsq::wire::name::TopicName;
 use tokio::sync::mpsc;
 
@@ -288,12 +290,25 @@ async fn confirm_all(outlet: &mut Outlet, progress: &mut Progress, stop: &mut St
     Ok(())
 }
 
+/// Whether it was the wrong port.
+fn speaks_http(error: &PublishError) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(FrameError::Http) = error.downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// What is to be said where records failed.
 fn judge(tally: &Tally, is_one: bool) -> Result<(), Failure> {
     let Some(failed) = &tally.first_failure else { return Ok(()) };
     let why = causes(&failed.error);
     let address = crate::failure::printable(&failed.address);
     let hint = match &failed.error {
+        error if speaks_http(error) => "",
         PublishError::Unreachable(_) => "; is nsqd running there? `nsq up` starts one",
         PublishError::Lost(_) => "; it may have been published all the same",
         _ => "",

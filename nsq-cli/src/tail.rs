@@ -44,7 +44,8 @@ pub(crate) struct Arguments {
     /// The channel to consume [default: tailNNNNNN#ephemeral, with six digits by chance].
     #[arg(long, value_parser = values::channel)]
     channel: Option<ChannelName>,
-    /// Ends after so many messages, those of all topics taken together; 0: never.
+    /// Ends after so many messages, those of all topics taken together; 0: never. What was on its way beyond them is given
+    /// back, with one attempt more.
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 0)]
     count: u64,
     /// Writes the topic before each message: `topic | message`.

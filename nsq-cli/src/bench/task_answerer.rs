@@ -1,11 +1,11 @@
-//! The same as the [answerer](super::answerer), as a program of tasks is: one for each client, on a runtime of one thread, which
+//! The same as the [answerer](super::answerer), as a program of tasks does it: one for each client, on a runtime of one thread, which
 //! is what nsqd has on two processors. A message goes from task to task, under a lock and with a wake.
 //!
 //! What it takes beyond the answerer is the runtime's; what an nsqd takes beyond it is the nsqd's.
 
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -19,7 +19,7 @@ use super::conversation::{Conversation, Said};
 use super::usage::Usage;
 use crate::failure::Failure;
 
-/// How much is read at once, in bytes.
+/// How much is read at once, in bytes: as much as nsqd does of a client that says little.
 const READ_BYTES: usize = 16 * 1024;
 
 /// The runtime whose tasks answer. They end when this goes out of scope.
@@ -85,23 +85,26 @@ impl TaskAnswerer {
 }
 
 async fn accept(listener: TcpListener, hub: Arc<Hub>) {
-    while let Ok((socket, _)) = listener.accept().await {
+    loop {
+        let mut socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => return hub.fail(error.into()),
+        };
         let hub = Arc::clone(&hub);
         tokio::spawn(async move {
-            if let Err(failure) = answer(socket, &hub).await {
-                *hub.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-            }
+            // Whoever sees the socket close finds out why.
+            answer(&mut socket, &hub).await.unwrap_or_else(|failure| hub.fail(failure));
         });
     }
 }
 
 /// Fails where somebody says what only an nsqd understands. Why a client has gone is for itself to say.
-async fn answer(mut socket: TcpStream, hub: &Hub) -> Result<(), Failure> {
+async fn answer(socket: &mut TcpStream, hub: &Hub) -> Result<(), Failure> {
     socket.set_nodelay(true)?;
     let (mut conversation, mut said) = (Conversation::default(), Said::default());
     let mut input = vec![0; READ_BYTES];
     loop {
-        let event = hub.next(&mut socket, &mut input, conversation.is_subscribed()).await;
+        let event = hub.next(socket, &mut input, conversation.is_subscribed()).await;
         let written = match event {
             Ok(Event::Read(0)) | Err(_) => return Ok(()),
             Ok(Event::Read(length)) => {
@@ -111,11 +114,11 @@ async fn answer(mut socket: TcpStream, hub: &Hub) -> Result<(), Failure> {
                     hub.has_subscriber.store(true, Ordering::Release);
                 }
                 hub.pass_on(&mut said.messages);
-                write(&mut socket, &mut said.answers).await
+                write(socket, &mut said.answers).await
             }
             Ok(Event::Messages) => {
                 hub.take(&mut said.messages);
-                write(&mut socket, &mut said.messages).await
+                write(socket, &mut said.messages).await
             }
         };
         if written.is_err() {
@@ -138,7 +141,6 @@ impl Hub {
         input: &mut [u8],
         is_subscriber: bool,
     ) -> std::io::Result<Event> {
-        let mut socket = pin!(socket);
         poll_fn(|context| {
             if is_subscriber {
                 self.subscriber.register(context.waker());
@@ -147,10 +149,14 @@ impl Hub {
                 }
             }
             let mut buffer = ReadBuf::new(input);
-            let read = Pin::new(&mut **socket).poll_read(context, &mut buffer);
+            let read = Pin::new(&mut *socket).poll_read(context, &mut buffer);
             read.map_ok(|()| Event::Read(buffer.filled().len()))
         })
         .await
+    }
+
+    fn fail(&self, failure: Failure) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     fn pass_on(&self, messages: &mut Vec<u8>) {
