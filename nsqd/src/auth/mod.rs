@@ -3,7 +3,7 @@
 //! - [`authorizations`]: an answer, checked, and what it allows; pure.
 //! - [`pattern`]: the syntax of its patterns; pure.
 //! - [`question`]: what is asked; pure.
-//! - [`exchange`]: one question over HTTP, the only part that touches a socket.
+//! - [`exchange`]: one question over HTTP, by way of [`nsq::exchange`]; the only part that is not pure.
 //!
 //! Nothing here knows of topics, connections or what follows from an answer.
 
